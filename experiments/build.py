@@ -1,0 +1,181 @@
+"""From a config to a system: what every field means is decided here, and checked before any work."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from experiments.cli import flatten
+from jaxgan import data, latents, losses, optimizers, penalties
+from jaxgan.errors import SetupError, unknown
+from jaxgan.gans.unconditional import Penalty, unconditional
+from jaxgan.models import dcgan, mlp
+from jaxgan.steps import GAN
+
+REQUIRED = (
+    "num_steps",
+    "batch_size",
+    "seed",
+    "n_critic",
+    "loss",
+    "log_every",
+    "sample_every",
+    "checkpoint_every",
+    "ema_decay",
+    "data.name",
+    "data.path",
+    "latent.prior",
+    "latent.dim",
+    "models.generator.family",
+    "models.critic.family",
+    "optimizers.generator.name",
+    "optimizers.critic.name",
+)
+POSITIVE = (
+    "num_steps",
+    "batch_size",
+    "n_critic",
+    "log_every",
+    "sample_every",
+    "checkpoint_every",
+    "latent.dim",
+)
+
+
+class Family(NamedTuple):
+    """A family of models: its two modules."""
+
+    generator: type[nn.Module]
+    critic: type[nn.Module]
+
+
+FAMILIES = {"dcgan": Family(dcgan.Generator, dcgan.Critic), "mlp": Family(mlp.Generator, mlp.Critic)}
+
+
+def check(config: ConfigDict) -> None:
+    """Refuses a config that cannot be trained, without opening its data.
+
+    Raises:
+      SetupError: a field is missing, or its value is out of range or unknown.
+    """
+    fields = flatten(config)
+    for name in REQUIRED:
+        if name not in fields:
+            raise SetupError(f"the config has no field {name}: every config gives one")
+    for name in POSITIVE:
+        if fields[name] < 1:
+            raise SetupError(f"config field {name} is {fields[name]}: give a whole number of at least 1")
+    if not 0 <= config.seed < 2**32:
+        raise SetupError(f"config field seed is {config.seed}: give a whole number from 0 to 2**32 - 1")
+    if not 0 <= config.ema_decay < 1:
+        raise SetupError(f"config field ema_decay is {config.ema_decay}: give a number from 0 to below 1")
+    losses.get(config.loss)
+    data.check_name(config.data.name)
+    if config.latent.prior not in latents.PRIORS:
+        raise unknown("latent.prior", config.latent.prior, latents.PRIORS)
+    for name, value in config.get("penalties", {}).items():
+        if name not in penalties.PENALTIES:
+            raise unknown("penalty", name, penalties.PENALTIES)
+        if not value.weight >= 0:
+            raise SetupError(f"config field penalties.{name}.weight is {value.weight}: give 0 or more")
+
+
+def sample_shape(config: ConfigDict) -> tuple[int, ...]:
+    """The shape of one sample: (2,) for points in the plane, (size, size, channels) for images."""
+    if "size" not in config.data:
+        return (2,)
+    return (config.data.size, config.data.size, config.data.channels)
+
+
+def _module(cls: type[nn.Module], role: str, options: Mapping[str, Any], **given: Any) -> nn.Module:
+    names = [f.name for f in dataclasses.fields(cls) if f.name not in ("parent", "name")]
+    options = {name: value for name, value in options.items() if name != "family"}
+    for name in options:
+        if name not in names:
+            raise unknown(f"models.{role} field", name, ["family", *names])
+    return cls(**options, **{name: value for name, value in given.items() if name in names})
+
+
+def _models(
+    config: ConfigDict, shape: tuple[int, ...], axis_name: str | None
+) -> tuple[nn.Module, nn.Module]:
+    families = {}
+    for role in ("generator", "critic"):
+        family = config.models[role].family
+        if family not in FAMILIES:
+            raise unknown(f"models.{role}.family", family, FAMILIES)
+        if family == "dcgan" and len(shape) != 3:
+            raise SetupError(
+                f"models.{role}.family dcgan makes images, data.name {config.data.name} has points"
+            )
+        families[role] = FAMILIES[family]
+    image = {"size": shape[0], "channels": shape[-1]} if len(shape) == 3 else {}
+    generator = _module(
+        families["generator"].generator,
+        "generator",
+        config.models.generator,
+        shape=shape,
+        axis_name=axis_name,
+        **image,
+    )
+    critic = _module(families["critic"].critic, "critic", config.models.critic, axis_name=axis_name)
+    return generator, critic
+
+
+def _weighted(penalty: Callable[..., jax.Array], weight: float, hyper: Mapping[str, Any]) -> Penalty:
+    return lambda critic_fn, real, fake, key: weight * penalty(critic_fn, real, fake, key, **hyper)
+
+
+def _optimizer(config: ConfigDict, role: str) -> Any:
+    try:
+        return optimizers.build(**config.optimizers[role])
+    except SetupError as error:
+        raise SetupError(f"config.optimizers.{role}: {error}") from error
+
+
+def build(config: ConfigDict, *, axis_name: str | None = None, truncation: float | None = None) -> GAN:
+    """The system a config describes.
+
+    Args:
+      config: checked by :func:`check`.
+      axis_name: the ``pmap`` axis that batches are split over, if any.
+      truncation: bound on every coordinate of the latents, for sampling; None for no bound.
+
+    Returns:
+      The system.
+
+    Raises:
+      SetupError: the config names something that does not exist or cannot be combined.
+    """
+    shape = sample_shape(config)
+    generator, critic = _models(config, shape, axis_name)
+    weighted = {}
+    for name, values in config.get("penalties", {}).items():
+        hyper = {key: value for key, value in values.items() if key != "weight"}
+        if values.weight:
+            weighted[name] = _weighted(penalties.PENALTIES[name], values.weight, hyper)
+    gan = unconditional(
+        generator,
+        critic,
+        loss=losses.get(config.loss),
+        generator_tx=_optimizer(config, "generator"),
+        critic_tx=_optimizer(config, "critic"),
+        prior=functools.partial(
+            latents.PRIORS[config.latent.prior], dim=config.latent.dim, truncation=truncation
+        ),
+        penalties=weighted,
+        axis_name=axis_name,
+    )
+    # Shapes only: what cannot be built or combined is refused here, before any data is opened.
+    jax.eval_shape(gan.init, jax.random.key(0), example_batch(config))
+    return gan
+
+
+def example_batch(config: ConfigDict, size: int = 2) -> dict[str, jax.Array]:
+    """A batch of the right shapes and no content, for initialisation."""
+    return {"real": jnp.zeros((size, *sample_shape(config))), "row": jnp.arange(size)}

@@ -1,0 +1,191 @@
+"""The command line: flags, config files, and what becomes of errors."""
+
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple, NoReturn
+
+from absl import flags, logging
+from ml_collections import config_dict, config_flags
+
+from jaxgan.errors import SetupError, unknown
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+class RunFailed(Exception):
+    """A failure while running; its message names the step and the last good checkpoint."""
+
+
+def fail(status: int, message: str) -> NoReturn:
+    """Ends the process with one line on standard error."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)
+
+
+def call(main: Callable[[list[str]], None]) -> NoReturn:
+    """Runs a command's ``main(argv)`` and turns its errors into exit statuses.
+
+    0 done; 1 a failure while running; 2 what the user got wrong; 130 or 143 stopped by a signal.
+    """
+    logging.set_verbosity(logging.ERROR)  # libraries' remarks would drown ours
+    try:
+        main(sys.argv)
+    except SetupError as error:
+        fail(2, str(error))
+    except RunFailed as error:
+        fail(1, str(error))
+    except KeyboardInterrupt:
+        fail(130, "interrupted before training began; nothing was written")
+    except Exception as error:
+        traceback.print_exc()
+        fail(1, f"{type(error).__name__}: {error}")
+    sys.exit(0)
+
+
+class Config(NamedTuple):
+    """A config file's values, overrides applied.
+
+    Attributes:
+      values: locked.
+      name: the file's stem and its argument, if any: what a default work directory is called.
+    """
+
+    values: config_dict.ConfigDict
+    name: str
+
+
+def resolve(given: str) -> tuple[Path, str | None]:
+    """A config's file and argument: a path as it is, a bare name in ``experiments/configs/``.
+
+    Raises:
+      SetupError: there is no such file; the message has the nearest names.
+    """
+    text, colon, argument = given.partition(":")
+    path = Path(text).expanduser()
+    if not path.is_file() and path.name == text:
+        path = CONFIGS / text if text.endswith(".py") else CONFIGS / f"{text}.py"
+    if not path.is_file():
+        raise unknown("config", text, list_configs())
+    return path, argument if colon else None
+
+
+def _load_module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"_config_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise SetupError(f"config {path} is not a Python file: give one that ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def load(given: str) -> Config:
+    """Loads a config by name or path, with ``:argument`` passed on to its ``get_config``.
+
+    Raises:
+      SetupError: there is no such file, or it does not load.
+    """
+    path, argument = resolve(given)
+    try:
+        values = _load_module(path).get_config(*([] if argument is None else [argument]))
+        if not isinstance(values, config_dict.ConfigDict):
+            raise TypeError("its get_config() did not return a ConfigDict")
+    except SetupError:
+        raise
+    except Exception as error:
+        raise SetupError(f"config {given}: {type(error).__name__}: {error}") from error
+    return Config(values.lock(), path.stem if argument is None else f"{path.stem}-{argument}")
+
+
+def flatten(config: config_dict.ConfigDict, prefix: str = "") -> dict[str, Any]:
+    """A config's leaves by their dotted names.
+
+    >>> flatten(config_dict.ConfigDict({"a": {"b": 1}, "c": 2}))
+    {'a.b': 1, 'c': 2}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, config_dict.ConfigDict):
+            flat.update(flatten(value, f"{prefix}{name}."))
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _take(argv: list[str], flag: str) -> str | None:
+    """Removes ``--flag=value`` or ``--flag value`` from argv and returns the last value."""
+    value = None
+    for i in range(len(argv) - 1, 0, -1):
+        dashless = argv[i].lstrip("-")
+        if not argv[i].startswith("-") or dashless.partition("=")[0] != flag:
+            continue
+        if "=" in dashless:
+            taken, argv[i : i + 1] = dashless.partition("=")[2], []
+        elif i + 1 < len(argv):
+            taken, argv[i : i + 2] = argv[i + 1], []
+        else:
+            raise SetupError(f"--{flag} has no value: give --{flag}=VALUE")
+        value = taken if value is None else value
+    return value
+
+
+def read_flags(argv: Sequence[str], values: flags.FlagValues, usage: str) -> None:
+    """Parses argv into flag values; ``--help`` prints the usage and exits.
+
+    Raises:
+      SetupError: a flag is unknown or its value malformed.
+    """
+    if any(argument in ("-h", "-help", "--help") for argument in argv[1:]):
+        print(f"{usage}\n{values.get_help()}")
+        sys.exit(0)
+    try:
+        rest = values(list(argv))
+    except flags.Error as error:
+        raise SetupError(str(error)) from error
+    if len(rest) > 1:
+        raise SetupError(f"unexpected argument {rest[1]!r}: flags are written --name=value")
+
+
+def read_config(argv: Sequence[str], values: flags.FlagValues, usage: str) -> Config:
+    """Parses argv, which must name a config and may override its fields.
+
+    Args:
+      argv: the program's name and its arguments.
+      values: holds the command's own flags, and gets their values.
+      usage: for ``--help``.
+
+    Returns:
+      The config, overrides applied.
+
+    Raises:
+      SetupError: no config is given, or a flag, field or value is unknown or malformed.
+    """
+    argv = list(argv)
+    given = _take(argv, "config")
+    if given is None:
+        read_flags(argv, values, usage)
+        raise SetupError(f"no config given: --config=NAME.py, one of {', '.join(list_configs())}")
+    config = load(given)
+    fields = flatten(config.values)
+    for argument in argv[1:]:
+        name = argument.lstrip("-").partition("=")[0]
+        if argument.startswith("-") and name.startswith("config."):
+            field = name.removeprefix("config.")
+            if field not in fields and field.removeprefix("no") not in fields:
+                raise unknown("config field", field, fields)
+    config_flags.DEFINE_config_dict("config", config.values, flag_values=values, sys_argv=argv)
+    try:
+        read_flags(argv, values, usage)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        if isinstance(error, SetupError):
+            raise
+        raise SetupError(str(error)) from error
+    return config
+
+
+def list_configs() -> list[str]:
+    """The names of the configs that come with the project."""
+    return sorted(file.name for file in CONFIGS.glob("*.py") if file.name != "__init__.py")

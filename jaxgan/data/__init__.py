@@ -1,0 +1,59 @@
+"""Data by name, all with one interface: batches as a pure function of the step."""
+
+from collections.abc import Callable
+from typing import Any
+
+from jaxgan.data.arrays import digits, from_arrays, load_digits
+from jaxgan.data.folder import folder
+from jaxgan.data.points import from_sampler, grid_source, ring_source
+from jaxgan.data.source import Source, iterate, to_float, to_uint8
+from jaxgan.data.tfds import tfds_source
+from jaxgan.errors import unknown
+
+__all__ = [
+    "SOURCES",
+    "Source",
+    "check_name",
+    "digits",
+    "folder",
+    "from_arrays",
+    "from_sampler",
+    "iterate",
+    "load_digits",
+    "open_source",
+    "tfds_source",
+    "to_float",
+    "to_uint8",
+]
+
+SOURCES: dict[str, Callable[..., Source]] = {
+    "digits": digits,
+    "folder": folder,
+    "ring": ring_source,
+    "grid": grid_source,
+}
+
+
+def check_name(name: str) -> None:
+    """Raises SetupError if no source can have that name; nothing is opened."""
+    if not name.startswith("tfds/") and name not in SOURCES:
+        raise unknown("data.name", name, [*SOURCES, "tfds/DATASET"])
+
+
+def open_source(name: str, **options: Any) -> Source:
+    """Opens a source by its config name.
+
+    Args:
+      name: one of ``SOURCES``, or ``tfds/`` and the name of a dataset of TensorFlow Datasets.
+      **options: the other fields of ``config.data``; a source takes what it needs of them.
+
+    Returns:
+      The source.
+
+    Raises:
+      SetupError: there is none of that name, or it cannot be opened.
+    """
+    check_name(name)
+    if name.startswith("tfds/"):
+        return tfds_source(name.removeprefix("tfds/"), **options)
+    return SOURCES[name](**options)

@@ -1,0 +1,85 @@
+"""Where batches come from: a grain ``MapDataset`` whose element t is step t's batch.
+
+Random access makes a batch a pure function of (seed, t): a resumed run asks for the steps it lacks and
+needs no iterator state. What is cheap is done inside the compiled step, by ``prepare``: images travel as
+uint8, and 2-D problems travel as the numbers of their samples.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Array = jax.Array
+
+
+class Source(NamedTuple):
+    """A stream of batches.
+
+    Attributes:
+      batches: ``batches(seed=, n_critic=, batch_size=)``, a ``MapDataset`` whose element t is a dict of
+        arrays of shape (n_critic, B, ...), B being this process's share of the global batch. ``row``,
+        int32, is each sample's place in the global batch.
+      prepare: traced inside the train step; turns such a batch into what losses read: ``real``,
+        float32, images in [−1, 1], ``row``, and ``labels``, int32, where there are any.
+      shape: of one sample: (H, W, C) or (2,).
+      num_examples: how many distinct samples there are, None if endless.
+      num_skipped: files left out because they could not be decoded.
+    """
+
+    batches: Callable[..., grain.MapDataset]
+    prepare: Callable[[Mapping[str, Array]], dict[str, Array]]
+    shape: tuple[int, ...]
+    num_examples: int | None = None
+    num_skipped: int = 0
+
+
+def image_batches(examples: Any, *, seed: int, n_critic: int, batch_size: int) -> grain.MapDataset:
+    """Batches from examples with random access, reshuffled every epoch, the tail of one joined to the next.
+
+    Args:
+      examples: has ``len`` and, by index, dicts of arrays: ``real`` and perhaps ``labels``.
+      seed: of the shuffle.
+      n_critic: critic updates a step.
+      batch_size: global batch size; with several processes each gets its own consecutive rows.
+
+    Returns:
+      The dataset of batches, endless.
+    """
+    process, processes = jax.process_index(), jax.process_count()
+    local = batch_size // processes
+    rows = np.arange(process * local, (process + 1) * local, dtype=np.int32)
+    # Elements h, h + H, h + 2H, ... of the stream cut into local batches are host h's part of the
+    # global batches 0, 1, 2, ...
+    return (
+        grain.MapDataset.source(examples)
+        .seed(seed)
+        .shuffle()
+        .repeat()
+        .batch(local)[process::processes]
+        .map(lambda batch: {**batch, "row": rows})
+        .batch(n_critic)
+    )
+
+
+def to_float(batch: Mapping[str, Array]) -> dict[str, Array]:
+    """uint8 images to float32 in [−1, 1]: x / 127.5 − 1."""
+    return {**batch, "real": batch["real"].astype(jnp.float32) / 127.5 - 1.0}
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """float images in [−1, 1] to uint8, rounded, values outside clipped: the inverse of ``to_float``.
+
+    >>> to_uint8(np.array([-1.0, 0.0, 1.0, 1.5]))
+    array([  0, 128, 255, 255], dtype=uint8)
+    """
+    return np.clip(np.rint((np.asarray(images) + 1.0) * 127.5), 0, 255).astype(np.uint8)
+
+
+def iterate(batches: grain.MapDataset, start: int, stop: int) -> Iterator[dict[str, np.ndarray]]:
+    """The batches of steps start to stop − 1, read ahead in background threads."""
+    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
+    return iter(batches[start:stop].to_iter_dataset(options))

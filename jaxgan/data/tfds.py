@@ -1,0 +1,96 @@
+"""TensorFlow Datasets by random access: prepared on first use, read without TensorFlow."""
+
+import functools
+import logging
+import os
+import sys
+from contextlib import redirect_stdout
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from jaxgan.data.images import fit
+from jaxgan.data.source import Source, image_batches, to_float
+from jaxgan.errors import SetupError, unknown
+
+
+class TFDSExamples:
+    """Random access to the images (and labels) of a TFDS data source, fitted to one size."""
+
+    def __init__(self, data_source: Any, size: int, channels: int):
+        self._source, self._size, self._channels = data_source, size, channels
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        example = self._source[int(index)]
+        image = np.asarray(example["image"])
+        if image.shape != (self._size, self._size, self._channels):
+            squeezed = image[..., 0] if image.shape[-1] == 1 else image
+            image = fit(Image.fromarray(squeezed), self._size, self._channels)
+        out: dict[str, Any] = {"real": image}
+        if "label" in example:
+            out["labels"] = np.int32(example["label"])
+        return out
+
+
+def tfds_source(
+    name: str, *, path: str | None, size: int, channels: int, split: str = "train", **_: Any
+) -> Source:
+    """A source of the images of a TFDS dataset.
+
+    Args:
+      name: of the dataset, e.g. ``"fashion_mnist"``.
+      path: TFDS's data folder; None for its default, ``~/tensorflow_datasets``.
+      size: side to which images are centre-cropped and resized (antialiased), in pixels.
+      channels: 1 for grey, 3 for colour.
+      split: in TFDS's syntax.
+
+    Returns:
+      The source; ``labels`` if the dataset has a feature ``label``.
+
+    Raises:
+      SetupError: there is no such dataset or split, it has no images, or it cannot be prepared; the
+        message then says how to place its files by hand.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise SetupError(
+            f'data.name "tfds/{name}" needs tensorflow-datasets: pip install "jaxgan[experiments]"'
+        ) from error
+    logging.getLogger("absl").setLevel(logging.ERROR)  # advice about OpenCV and the like
+    try:
+        builder = tfds.builder(name, data_dir=path, file_format="array_record")
+    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+        names = [f"tfds/{builder}" for builder in tfds.list_builders()]
+        if f"tfds/{name.split('/')[0].split(':')[0]}" in names:
+            raise SetupError(f"data.name tfds/{name}: {' '.join(str(error).split())[:300]}") from error
+        near = unknown("data.name", f"tfds/{name}", names)
+        raise SetupError(str(near).split(" (valid:")[0]) from error  # there are over a thousand
+    try:
+        with redirect_stdout(sys.stderr):
+            builder.download_and_prepare()
+    except Exception as error:  # downloads fail in as many ways as there are servers
+        files = ", ".join(sorted(info.filename for info in builder.url_infos.values() if info.filename))
+        place = f"{builder._data_dir_root}/downloads/manual"  # noqa: SLF001
+        raise SetupError(
+            f"data.name tfds/{name} cannot be downloaded and prepared"
+            f" ({type(error).__name__}: {' '.join(str(error).split())[:200]}); fetch its files by hand"
+            f" ({files or builder.info.homepage}), put them in {place} and run again"
+        ) from error
+    if "image" not in (builder.info.features or {}):
+        raise SetupError(f"data.name tfds/{name} has no feature named image: choose an image dataset")
+    try:
+        data_source = builder.as_data_source(split=split)
+    except (KeyError, ValueError) as error:
+        raise unknown("data.split", split, builder.info.splits) from error
+    return Source(
+        batches=functools.partial(image_batches, TFDSExamples(data_source, size, channels)),
+        prepare=to_float,
+        shape=(size, size, channels),
+        num_examples=len(data_source),
+    )

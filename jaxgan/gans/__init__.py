@@ -1,0 +1,1 @@
+"""Systems, one a file: each builds a :class:`jaxgan.steps.GAN` from models, losses and penalties."""

@@ -1,0 +1,73 @@
+"""Latent codes, drawn one key a sample so that no split over devices can change them.
+
+A sample's randomness depends on its place in the global batch (``rows``) and on nothing else: a device
+that holds rows 8 to 15 draws for them what a single device holding all rows would. Under ``jit`` the
+draw is sharded as the rows are; under ``pmap`` no axis name is needed.
+"""
+
+from collections.abc import Callable
+
+import chex
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+
+def row_keys(key: Array, rows: Array) -> Array:
+    """One PRNG key a sample: the key folded with each sample's place in the global batch.
+
+    Args:
+      key: a single PRNG key.
+      rows: (B,) integers.
+
+    Returns:
+      (B,) PRNG keys.
+
+    Raises:
+      AssertionError: rows are not a vector of integers.
+    """
+    chex.assert_rank(rows, 1)
+    chex.assert_type(rows, int)
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
+
+
+def normal(keys: Array, *, dim: int, truncation: float | None = None) -> Array:
+    """Standard normal codes, optionally truncated: z ~ N(0, I) given |z_i| ≤ truncation.
+
+    Args:
+      keys: (B,) PRNG keys, see :func:`row_keys`.
+      dim: length of a code.
+      truncation: bound on every coordinate, in standard deviations; None for no bound.
+
+    Returns:
+      (B, dim) float32.
+
+    References:
+      Brock et al., 2019, section 3.1 (the truncation trick), https://arxiv.org/abs/1809.11096
+    """
+    if truncation is None:
+        return jax.vmap(lambda key: jax.random.normal(key, (dim,)))(keys)
+    bound = jnp.float32(truncation)
+    return jax.vmap(lambda key: jax.random.truncated_normal(key, -bound, bound, (dim,)))(keys)
+
+
+def uniform(keys: Array, *, dim: int, truncation: float | None = None) -> Array:
+    """Codes uniform on [−1, 1), as in DCGAN, optionally truncated to |z_i| ≤ truncation ≤ 1.
+
+    Args:
+      keys: (B,) PRNG keys, see :func:`row_keys`.
+      dim: length of a code.
+      truncation: bound on every coordinate; None for 1.
+
+    Returns:
+      (B, dim) float32.
+
+    References:
+      Radford et al., 2016, section 4, https://arxiv.org/abs/1511.06434
+    """
+    bound = 1.0 if truncation is None else min(truncation, 1.0)
+    return jax.vmap(lambda key: jax.random.uniform(key, (dim,), minval=-bound, maxval=bound))(keys)
+
+
+PRIORS: dict[str, Callable[..., Array]] = {"normal": normal, "uniform": uniform}

@@ -1,0 +1,385 @@
+"""Adversarial objectives: a loss for the critic and one for the generator.
+
+Every loss takes *logits*, the critic's raw outputs (never probabilities), of shape (B, ...) with any
+trailing shape (a PatchGAN critic has one logit a patch), real before fake, and returns the scalar
+mean. A pair is had by name::
+
+    >>> import jax.numpy as jnp
+    >>> pair = get("hinge")
+    >>> float(pair.critic(jnp.array([2.0, 0.5]), jnp.array([-2.0, 0.0])))
+    0.75
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from jaxgan.errors import unknown
+
+Array = jax.Array
+
+
+def _check_pair(real_logits: Array, fake_logits: Array) -> None:
+    # (B, 1) against (B,) would broadcast to (B, B) in a relativistic loss and still give a scalar.
+    chex.assert_type([real_logits, fake_logits], float)
+    chex.assert_equal_rank([real_logits, fake_logits])
+    chex.assert_equal_shape_suffix([real_logits, fake_logits], real_logits.ndim - 1)
+
+
+def minimax_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
+    """Cross-entropy of the critic, the negative of the game's value.
+
+    −E[log σ(D(x))] − E[log(1 − σ(D(G(z))))], with σ the logistic function.
+
+    Args:
+      real_logits: (B, ...) logits of real samples.
+      fake_logits: (B', ...) logits of generated samples.
+
+    Returns:
+      A scalar, in nats.
+
+    Raises:
+      AssertionError: logits are not floating point, or their ranks or trailing shapes differ.
+
+    References:
+      Goodfellow et al., 2014, Generative Adversarial Networks, https://arxiv.org/abs/1406.2661
+    """
+    _check_pair(real_logits, fake_logits)
+    return jnp.mean(jax.nn.softplus(-real_logits)) + jnp.mean(jax.nn.softplus(fake_logits))
+
+
+def minimax_generator_loss(fake_logits: Array) -> Array:
+    """The generator's side of the minimax game; it saturates where the critic wins.
+
+    E[log(1 − σ(D(G(z))))]
+
+    Args:
+      fake_logits: (B, ...) logits of generated samples.
+
+    Returns:
+      A scalar, in nats.
+
+    Raises:
+      AssertionError: logits are not floating point.
+
+    References:
+      Goodfellow et al., 2014, Generative Adversarial Networks, https://arxiv.org/abs/1406.2661
+    """
+    chex.assert_type(fake_logits, float)
+    return -jnp.mean(jax.nn.softplus(fake_logits))
+
+
+def non_saturating_generator_loss(fake_logits: Array) -> Array:
+    """The generator maximises the log-probability that its samples are called real.
+
+    −E[log σ(D(G(z)))]
+
+    Its critic's loss is :func:`minimax_critic_loss`.
+
+    Args:
+      fake_logits: (B, ...) logits of generated samples.
+
+    Returns:
+      A scalar, in nats.
+
+    Raises:
+      AssertionError: logits are not floating point.
+
+    References:
+      Goodfellow et al., 2014, Generative Adversarial Networks, section 3,
+      https://arxiv.org/abs/1406.2661
+    """
+    chex.assert_type(fake_logits, float)
+    return jnp.mean(jax.nn.softplus(-fake_logits))
+
+
+def wasserstein_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
+    """The negative of the critic's estimate of the earth mover's distance.
+
+    E[D(G(z))] − E[D(x)]
+
+    A bound on the critic's Lipschitz constant (clipping, a penalty, spectral normalisation) is the
+    caller's to add.
+
+    Args:
+      real_logits: (B, ...) logits of real samples.
+      fake_logits: (B', ...) logits of generated samples.
+
+    Returns:
+      A scalar, in the units of the critic's output.
+
+    Raises:
+      AssertionError: logits are not floating point, or their ranks or trailing shapes differ.
+
+    References:
+      Arjovsky et al., 2017, Wasserstein GAN, https://arxiv.org/abs/1701.07875
+    """
+    _check_pair(real_logits, fake_logits)
+    return jnp.mean(fake_logits) - jnp.mean(real_logits)
+
+
+def wasserstein_generator_loss(fake_logits: Array) -> Array:
+    """The generator raises the critic's value of its samples.
+
+    −E[D(G(z))]
+
+    Args:
+      fake_logits: (B, ...) logits of generated samples.
+
+    Returns:
+      A scalar, in the units of the critic's output.
+
+    Raises:
+      AssertionError: logits are not floating point.
+
+    References:
+      Arjovsky et al., 2017, Wasserstein GAN, https://arxiv.org/abs/1701.07875
+    """
+    chex.assert_type(fake_logits, float)
+    return -jnp.mean(fake_logits)
+
+
+def least_squares_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
+    """Least squares towards the codes 1 for real and 0 for fake.
+
+    ½ E[(D(x) − 1)²] + ½ E[D(G(z))²]
+
+    Args:
+      real_logits: (B, ...) logits of real samples.
+      fake_logits: (B', ...) logits of generated samples.
+
+    Returns:
+      A scalar.
+
+    Raises:
+      AssertionError: logits are not floating point, or their ranks or trailing shapes differ.
+
+    References:
+      Mao et al., 2017, Least Squares Generative Adversarial Networks, equation 9 (a = 0, b = c = 1),
+      https://arxiv.org/abs/1611.04076
+    """
+    _check_pair(real_logits, fake_logits)
+    return 0.5 * (jnp.mean(jnp.square(real_logits - 1.0)) + jnp.mean(jnp.square(fake_logits)))
+
+
+def least_squares_generator_loss(fake_logits: Array) -> Array:
+    """Least squares of the fakes towards the code 1 of the real.
+
+    ½ E[(D(G(z)) − 1)²]
+
+    Args:
+      fake_logits: (B, ...) logits of generated samples.
+
+    Returns:
+      A scalar.
+
+    Raises:
+      AssertionError: logits are not floating point.
+
+    References:
+      Mao et al., 2017, Least Squares Generative Adversarial Networks, equation 9,
+      https://arxiv.org/abs/1611.04076
+    """
+    chex.assert_type(fake_logits, float)
+    return 0.5 * jnp.mean(jnp.square(fake_logits - 1.0))
+
+
+def hinge_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
+    """The hinge of both sides at margin 1.
+
+    E[max(0, 1 − D(x))] + E[max(0, 1 + D(G(z)))]
+
+    Args:
+      real_logits: (B, ...) logits of real samples.
+      fake_logits: (B', ...) logits of generated samples.
+
+    Returns:
+      A scalar.
+
+    Raises:
+      AssertionError: logits are not floating point, or their ranks or trailing shapes differ.
+
+    References:
+      Lim and Ye, 2017, Geometric GAN, https://arxiv.org/abs/1705.02894
+      Miyato et al., 2018, equation 16, https://arxiv.org/abs/1802.05957
+    """
+    _check_pair(real_logits, fake_logits)
+    return jnp.mean(jax.nn.relu(1.0 - real_logits)) + jnp.mean(jax.nn.relu(1.0 + fake_logits))
+
+
+def hinge_generator_loss(fake_logits: Array) -> Array:
+    """The generator's side of the hinge game, which is linear.
+
+    −E[D(G(z))]
+
+    Args:
+      fake_logits: (B, ...) logits of generated samples.
+
+    Returns:
+      A scalar.
+
+    Raises:
+      AssertionError: logits are not floating point.
+
+    References:
+      Lim and Ye, 2017, Geometric GAN, https://arxiv.org/abs/1705.02894
+      Miyato et al., 2018, equation 17, https://arxiv.org/abs/1802.05957
+    """
+    chex.assert_type(fake_logits, float)
+    return -jnp.mean(fake_logits)
+
+
+def _relative(real_logits: Array, fake_logits: Array, axis_name: str | None) -> tuple[Array, Array]:
+    _check_pair(real_logits, fake_logits)
+    real_mean, fake_mean = jnp.mean(real_logits), jnp.mean(fake_logits)
+    if axis_name is not None:
+        real_mean, fake_mean = jax.lax.pmean((real_mean, fake_mean), axis_name)
+    return real_logits - fake_mean, fake_logits - real_mean
+
+
+def relativistic_average_critic_loss(
+    real_logits: Array, fake_logits: Array, *, axis_name: str | None = None
+) -> Array:
+    """Real samples are to look more real than the average fake, and the other way round.
+
+    −E[log σ(D(x) − E[D(G(z))])] − E[log(1 − σ(D(G(z)) − E[D(x)]))]
+
+    Args:
+      real_logits: (B, ...) logits of real samples.
+      fake_logits: (B', ...) logits of generated samples.
+      axis_name: the ``pmap`` axis the batch is split over, if any; the means then cover all of it.
+
+    Returns:
+      A scalar, in nats.
+
+    Raises:
+      AssertionError: logits are not floating point, or their ranks or trailing shapes differ.
+
+    References:
+      Jolicoeur-Martineau, 2018, The relativistic discriminator, section 4.2,
+      https://arxiv.org/abs/1807.00734
+    """
+    real, fake = _relative(real_logits, fake_logits, axis_name)
+    return jnp.mean(jax.nn.softplus(-real)) + jnp.mean(jax.nn.softplus(fake))
+
+
+def relativistic_average_generator_loss(
+    real_logits: Array, fake_logits: Array, *, axis_name: str | None = None
+) -> Array:
+    """The critic's loss with real and fake exchanged; unlike other losses it needs both.
+
+    −E[log(1 − σ(D(x) − E[D(G(z))]))] − E[log σ(D(G(z)) − E[D(x)])]
+
+    Args, Returns, Raises and References: as :func:`relativistic_average_critic_loss`.
+    """
+    real, fake = _relative(real_logits, fake_logits, axis_name)
+    return jnp.mean(jax.nn.softplus(real)) + jnp.mean(jax.nn.softplus(-fake))
+
+
+def relativistic_average_least_squares_critic_loss(
+    real_logits: Array, fake_logits: Array, *, axis_name: str | None = None
+) -> Array:
+    """Least squares of the relative logits towards 1 for real and −1 for fake.
+
+    E[(D(x) − E[D(G(z))] − 1)²] + E[(D(G(z)) − E[D(x)] + 1)²]
+
+    Args, Returns, Raises and References: as :func:`relativistic_average_critic_loss`.
+    """
+    real, fake = _relative(real_logits, fake_logits, axis_name)
+    return jnp.mean(jnp.square(real - 1.0)) + jnp.mean(jnp.square(fake + 1.0))
+
+
+def relativistic_average_least_squares_generator_loss(
+    real_logits: Array, fake_logits: Array, *, axis_name: str | None = None
+) -> Array:
+    """The critic's loss with real and fake exchanged.
+
+    E[(D(x) − E[D(G(z))] + 1)²] + E[(D(G(z)) − E[D(x)] − 1)²]
+
+    Args, Returns, Raises and References: as :func:`relativistic_average_critic_loss`.
+    """
+    real, fake = _relative(real_logits, fake_logits, axis_name)
+    return jnp.mean(jnp.square(real + 1.0)) + jnp.mean(jnp.square(fake - 1.0))
+
+
+def relativistic_average_hinge_critic_loss(
+    real_logits: Array, fake_logits: Array, *, axis_name: str | None = None
+) -> Array:
+    """The hinge of the relative logits at margin 1.
+
+    E[max(0, 1 − (D(x) − E[D(G(z))]))] + E[max(0, 1 + (D(G(z)) − E[D(x)]))]
+
+    Args, Returns, Raises and References: as :func:`relativistic_average_critic_loss`.
+    """
+    real, fake = _relative(real_logits, fake_logits, axis_name)
+    return jnp.mean(jax.nn.relu(1.0 - real)) + jnp.mean(jax.nn.relu(1.0 + fake))
+
+
+def relativistic_average_hinge_generator_loss(
+    real_logits: Array, fake_logits: Array, *, axis_name: str | None = None
+) -> Array:
+    """The critic's loss with real and fake exchanged.
+
+    E[max(0, 1 + (D(x) − E[D(G(z))]))] + E[max(0, 1 − (D(G(z)) − E[D(x)]))]
+
+    Args, Returns, Raises and References: as :func:`relativistic_average_critic_loss`.
+    """
+    real, fake = _relative(real_logits, fake_logits, axis_name)
+    return jnp.mean(jax.nn.relu(1.0 + real)) + jnp.mean(jax.nn.relu(1.0 - fake))
+
+
+class LossPair(NamedTuple):
+    """The two sides of a game.
+
+    Attributes:
+      critic: ``critic(real_logits, fake_logits)``.
+      generator: ``generator(fake_logits)``, or ``generator(real_logits, fake_logits)`` if relativistic.
+      relativistic: whether the generator's side needs real logits too (and both sides then take the
+        keyword ``axis_name``, since their means are over the whole batch).
+    """
+
+    critic: Callable[..., Array]
+    generator: Callable[..., Array]
+    relativistic: bool = False
+
+
+PAIRS: dict[str, LossPair] = {
+    "minimax": LossPair(minimax_critic_loss, minimax_generator_loss),
+    "non_saturating": LossPair(minimax_critic_loss, non_saturating_generator_loss),
+    "wasserstein": LossPair(wasserstein_critic_loss, wasserstein_generator_loss),
+    "least_squares": LossPair(least_squares_critic_loss, least_squares_generator_loss),
+    "hinge": LossPair(hinge_critic_loss, hinge_generator_loss),
+    "relativistic_average": LossPair(
+        relativistic_average_critic_loss, relativistic_average_generator_loss, relativistic=True
+    ),
+    "relativistic_average_least_squares": LossPair(
+        relativistic_average_least_squares_critic_loss,
+        relativistic_average_least_squares_generator_loss,
+        relativistic=True,
+    ),
+    "relativistic_average_hinge": LossPair(
+        relativistic_average_hinge_critic_loss,
+        relativistic_average_hinge_generator_loss,
+        relativistic=True,
+    ),
+}
+
+
+def get(name: str) -> LossPair:
+    """The pair of losses of that name.
+
+    Args:
+      name: one of ``PAIRS``.
+
+    Returns:
+      The pair.
+
+    Raises:
+      SetupError: no pair has that name; the message lists the nearest.
+    """
+    if name not in PAIRS:
+        raise unknown("loss", name, PAIRS)
+    return PAIRS[name]

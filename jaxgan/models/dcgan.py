@@ -1,0 +1,135 @@
+"""DCGAN, by its five architecture rules.
+
+1. No pooling: strided convolutions in the critic, fractionally-strided ones in the generator.
+2. Batch normalisation in both, except at the generator's output and the critic's input. (``norm`` may
+   instead be layer, none or spectral, for objectives whose critic may not mix samples.)
+3. No fully connected hidden layers: the code is projected to the first feature map, the last feature
+   map to the logit, and all between is convolutional.
+4. ReLU in the generator, tanh at its output.
+5. Leaky ReLU of slope 0.2 in every layer of the critic.
+
+References:
+  Radford et al., 2016, Unsupervised Representation Learning with DCGANs, https://arxiv.org/abs/1511.06434
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxgan.errors import SetupError, unknown
+from jaxgan.layers import NORMS, Conv, ConvTranspose, Dense, Norm
+
+Array = jax.Array
+
+SIZES = (8, 16, 28, 32, 64, 128)
+
+_kernel_init = nn.initializers.normal(0.02)
+
+
+def _scale_init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    return 1.0 + 0.02 * jax.random.normal(key, shape, dtype)
+
+
+def stages(size: int) -> tuple[int, int]:
+    """The side of the smallest feature map and the number of doublings from it to the image.
+
+    Raises:
+      SetupError: no DCGAN of that size is defined.
+
+    >>> stages(64), stages(28)
+    ((4, 4), (7, 2))
+    """
+    if size not in SIZES:
+        raise unknown("image size", size, SIZES)
+    base = 7 if size == 28 else 4
+    return base, (size // base).bit_length() - 1
+
+
+def check(norm: str, width: int, kernel_size: int) -> None:
+    """Refuses what the two networks below cannot be built with.
+
+    Raises:
+      SetupError: the norm is unknown, the width not positive, or the kernel not 3 to 7 pixels wide.
+    """
+    if norm not in NORMS:
+        raise unknown("norm", norm, NORMS)
+    if width < 1:
+        raise SetupError(f"width {width}: a DCGAN needs at least 1 channel")
+    if not 3 <= kernel_size <= 7:
+        raise SetupError(f"kernel_size {kernel_size}: a DCGAN's kernels are 3 to 7 pixels wide")
+
+
+class Generator(nn.Module):
+    """A code to an image, doubling the side and halving the channels at every layer.
+
+    Attributes:
+      size: side of the image in pixels, one of ``SIZES``.
+      channels: colour channels of the image.
+      width: feature maps in the last hidden layer; the first has width·2^(doublings − 1).
+      norm: batch, layer, none or spectral.
+      kernel_size: of every fractionally-strided convolution (stride 2).
+      axis_name: ``pmap`` axis over which batch statistics are averaged, if any.
+    """
+
+    size: int
+    channels: int = 3
+    width: int = 64
+    norm: str = "batch"
+    kernel_size: int = 4
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, z: Array, train: bool) -> Array:
+        """Maps (B, dim) codes to (B, size, size, channels) images in [−1, 1]."""
+        check(self.norm, self.width, self.kernel_size)
+        base, doublings = stages(self.size)
+        spectral = self.norm == "spectral"
+        use_bias = self.norm in ("none", "spectral")  # a norm's own shift makes it idle
+
+        def activate(x: Array) -> Array:
+            return nn.relu(Norm(self.norm, self.axis_name, _scale_init)(x, train))
+
+        features = self.width * 2 ** (doublings - 1)
+        x = Dense(base * base * features, use_bias, spectral, _kernel_init)(z, train)
+        x = activate(x.reshape(-1, base, base, features))
+        for _ in range(doublings - 1):
+            features //= 2
+            x = activate(
+                ConvTranspose(features, self.kernel_size, 2, use_bias, spectral, _kernel_init)(x, train)
+            )
+        x = ConvTranspose(self.channels, self.kernel_size, 2, True, spectral, _kernel_init)(x, train)
+        return jnp.tanh(x)
+
+
+class Critic(nn.Module):
+    """An image to a logit, halving the side and doubling the channels at every layer.
+
+    Attributes:
+      width: feature maps in the first layer.
+      norm: batch, layer, none or spectral.
+      kernel_size: of every strided convolution (stride 2).
+      axis_name: ``pmap`` axis over which batch statistics are averaged, if any.
+    """
+
+    width: int = 64
+    norm: str = "batch"
+    kernel_size: int = 4
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Maps (B, size, size, channels) images to (B,) logits."""
+        check(self.norm, self.width, self.kernel_size)
+        _, doublings = stages(x.shape[1])
+        spectral = self.norm == "spectral"
+        use_bias = self.norm in ("none", "spectral")
+        for i in range(doublings):
+            first = i == 0
+            x = Conv(self.width * 2**i, self.kernel_size, 2, use_bias or first, spectral, _kernel_init)(
+                x, train
+            )
+            x = nn.leaky_relu(x if first else Norm(self.norm, self.axis_name, _scale_init)(x, train), 0.2)
+        x = x.reshape(x.shape[0], -1)
+        return Dense(1, True, spectral, _kernel_init)(x, train)[:, 0]
