@@ -14,7 +14,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from clu import metric_writers
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
@@ -176,6 +175,9 @@ def train(
       RunFailed: the run cannot go on; the message names the step and the last good checkpoint.
       Stopped: by a signal; the state is saved.
     """
+    # It loads TensorFlow, seconds that a command line with a mistake in it should not cost.
+    from clu import metric_writers
+
     start = int(state.step)
     began = time.monotonic() - (restored.info["wall_time"] if restored else 0.0)
     last_good = str(manager.directory / str(start)) if restored else "none"

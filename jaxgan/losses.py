@@ -26,7 +26,7 @@ def _check_pair(real_logits: Array, fake_logits: Array) -> None:
     # (B, 1) against (B,) would broadcast to (B, B) in a relativistic loss and still give a scalar.
     chex.assert_type([real_logits, fake_logits], float)
     chex.assert_equal_rank([real_logits, fake_logits])
-    chex.assert_equal_shape_suffix([real_logits, fake_logits], real_logits.ndim - 1)
+    chex.assert_shape(fake_logits, (None, *real_logits.shape[1:]))
 
 
 def minimax_critic_loss(real_logits: Array, fake_logits: Array) -> Array:

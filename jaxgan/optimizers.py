@@ -16,8 +16,8 @@ def clip_weights(bound: float) -> optax.GradientTransformation:
 
     update ← clip(p + update, −bound, bound) − p
 
-    p + (c − p) may round to one unit beyond c in floating point, so the clip is to the interval that
-    is two units shorter, and the promise holds exactly.
+    p + (c − p) may round to a number beyond c, so such an update is shortened by one unit in the last place:
+    the promise holds exactly, from any initial weights.
 
     Args:
       bound: the paper's c, positive.
@@ -38,11 +38,13 @@ def clip_weights(bound: float) -> optax.GradientTransformation:
         updates: optax.Updates, state: optax.EmptyState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, optax.EmptyState]:
         if params is None:
-            raise ValueError(optax.NO_PARAMS_MSG)
+            raise ValueError("clip_weights needs params: call update(updates, state, params)")
 
         def clip(u: jax.Array, p: jax.Array) -> jax.Array:
-            inside = bound * (1.0 - 2.0 * jnp.finfo(p.dtype).eps)
-            return jnp.clip(p + u, -inside, inside) - p
+            update = jnp.clip(p + u, -bound, bound) - p
+            result = p + update
+            unit = jnp.spacing(jnp.maximum(jnp.abs(p), jnp.abs(update)))
+            return jnp.where(jnp.abs(result) > bound, update - jnp.sign(result) * unit, update)
 
         return jax.tree.map(clip, updates, params), state
 

@@ -1,0 +1,109 @@
+"""The architecture's floors: imports go down only."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# (floor, modules of it), the ground first. A module may import from its own floor and those below.
+FLOORS = [
+    ["jaxgan.errors"],
+    ["jaxgan.losses", "jaxgan.penalties", "jaxgan.latents", "jaxgan.theory"],
+    ["jaxgan.layers", "jaxgan.spectral", "jaxgan.conv", "jaxgan.augment", "jaxgan.optimizers"],
+    ["jaxgan.models"],
+    ["jaxgan.steps", "jaxgan.state", "jaxgan.parallel", "jaxgan.checkpoint", "jaxgan.data", "jaxgan.metrics"],
+    ["jaxgan.gans"],
+    ["experiments"],
+]
+ONLY = {
+    "orbax": ["jaxgan.checkpoint"],
+    "tensorflow_datasets": ["jaxgan.data"],
+    "grain": ["jaxgan.data"],
+    "tensorflow": [],
+    "clu": ["experiments"],
+    "absl": ["experiments"],
+    "ml_collections": ["experiments"],
+    "pickle": [],
+    "cloudpickle": [],
+}
+GROUND = {"jax", "chex", "jaxgan"}
+
+
+def _modules():
+    for package in ("jaxgan", "experiments"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            yield name, path
+
+
+def _imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _within(name, package):
+    return name == package or name.startswith(package + ".")
+
+
+def _floor(name):
+    for level, packages in enumerate(FLOORS):
+        if any(_within(name, package) for package in packages):
+            return level
+    return None
+
+
+def test_every_module_stands_on_a_floor():
+    missing = [name for name, _ in _modules() if _floor(name) is None and name != "jaxgan"]
+    assert not missing
+
+
+@pytest.mark.parametrize(("name", "path"), list(_modules()), ids=lambda value: str(value).split("/")[-1])
+def test_imports_go_down_only(name, path):
+    level = _floor(name)
+    for imported in _imports(path):
+        target = _floor(imported)
+        if level is not None and target is not None:
+            assert target <= level, f"{name} imports {imported} from a floor above"
+        if level == 1:
+            top = imported.split(".")[0]
+            assert top in GROUND or top in sys.stdlib_module_names, f"{name} imports {imported}"
+        for package, owners in ONLY.items():
+            if _within(imported, package):
+                assert any(_within(name, owner) for owner in owners), f"{name} imports {imported}"
+
+
+def test_steps_know_no_model_and_no_loss():
+    imported = list(_imports(ROOT / "jaxgan" / "steps.py"))
+    assert not [name for name in imported if _within(name, "jaxgan.models") or _within(name, "jaxgan.losses")]
+
+
+def test_losses_import_with_only_jax_and_chex():
+    # A finder that refuses every package the two do not need stands for an environment without them.
+    program = """
+import importlib.abc, sys
+refused = {"flax", "optax", "tensorflow", "orbax", "grain", "tensorflow_datasets", "clu", "PIL", "absl_testing"}
+class Refuse(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in refused:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Refuse())
+import jaxgan, jaxgan.losses, jaxgan.penalties, jaxgan.latents
+import jax.numpy as jnp
+assert jaxgan.losses.get("hinge").generator(jnp.ones(3)) == -1
+assert not refused & {name.split(".")[0] for name in sys.modules}
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_submodules_load_on_first_use():
+    program = "import sys, jaxgan; assert 'jax' not in sys.modules; jaxgan.losses; assert 'flax' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)

@@ -1,0 +1,74 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from jaxgan import optimizers
+from jaxgan.errors import SetupError
+
+finite = st.floats(-1e3, 1e3, width=32)
+
+
+@given(
+    params=hnp.arrays(np.float32, 20, elements=finite),
+    grads=hnp.arrays(np.float32, 20, elements=finite),
+    bound=st.floats(1e-4, 10),
+    rate=st.floats(1e-6, 100),
+)
+def test_clipped_weights_stay_in_the_interval_after_every_update(params, grads, bound, rate):
+    tx = optimizers.build("sgd", learning_rate=rate, clip=bound)
+    tree, state = {"w": jnp.asarray(params)}, tx.init({"w": params})
+    for _ in range(3):
+        updates, state = tx.update({"w": grads}, state, tree)
+        tree = optax.apply_updates(tree, updates)
+        assert np.abs(np.asarray(tree["w"], np.float64)).max() <= bound * (1 + 1e-7)
+    inside = np.clip(params.astype(np.float64) - rate * grads.astype(np.float64), -bound, bound)
+    first = optax.apply_updates({"w": params}, tx.update({"w": grads}, tx.init({"w": params}), {"w": params})[0])
+    np.testing.assert_allclose(first["w"], inside, rtol=1e-5, atol=1e-4 * max(1, np.abs(params).max()))
+
+
+def test_clipping_needs_parameters_and_a_positive_bound():
+    tx = optimizers.clip_weights(0.1)
+    with pytest.raises(ValueError, match="params"):
+        tx.update({"w": jnp.ones(2)}, tx.init({"w": jnp.ones(2)}))
+    with pytest.raises(SetupError, match="-1"):
+        optimizers.clip_weights(-1)
+
+
+def test_any_optax_optimiser_by_name():
+    for name in ("adam", "adamw", "sgd", "rmsprop", "lion"):
+        built = optimizers.build(name, learning_rate=0.1)
+        plain = getattr(optax, name)(0.1)
+        grads, params = jnp.array([1.0, -2.0]), jnp.array([0.5, 0.25])
+        ours, _ = built.update(grads, built.init(params), params)
+        theirs, _ = plain.update(grads, plain.init(params), params)
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "adm", "learning_rate": 1e-3}, "unknown optimizer 'adm': did you mean 'adam'"),
+        ({"name": "adam", "learning_rate": 1e-3, "beta1": 0.5}, "unknown adam argument 'beta1'.*'b1'"),
+        ({"name": "adam"}, "learning_rate"),
+        ({"name": "chain", "learning_rate": 1e-3}, "unknown optimizer 'chain'"),
+        ({"name": "exp", "learning_rate": 1e-3}, "unknown optimizer 'exp'"),
+    ],
+)
+def test_unknown_names_are_refused(options, message):
+    with pytest.raises(SetupError, match=message):
+        optimizers.build(**options)
+
+
+def test_clipping_under_jit_rounds_inside():
+    @jax.jit
+    def step(p, u):
+        tx = optimizers.clip_weights(0.01)
+        return optax.apply_updates(p, tx.update(u, tx.init(p), p)[0])
+
+    p = jnp.linspace(-1, 1, 100_003)
+    assert np.abs(np.asarray(step(p, jnp.flip(p) * 3), np.float64)).max() <= 0.01
