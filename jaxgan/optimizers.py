@@ -16,8 +16,8 @@ def clip_weights(bound: float) -> optax.GradientTransformation:
 
     update ← clip(p + update, −bound, bound) − p
 
-    p + (c − p) may round to a number beyond c, so such an update is shortened by one unit in the last place:
-    the promise holds exactly, from any initial weights.
+    p + (c − p) may round to a number beyond c, so such an update is shortened by one unit in the
+    last place: the promise holds exactly, from any initial weights.
 
     Args:
       bound: the paper's c, positive.

@@ -1,4 +1,4 @@
-"""Set before JAX starts: eight CPU devices, and one compilation cache for the session and its subprocesses."""
+"""Set before JAX starts: eight CPU devices, one compilation cache for all processes of the session."""
 
 import os
 import tempfile
@@ -61,9 +61,10 @@ def tiny_gan(loss="non_saturating", norm="batch", penalty=None, optimizer=None, 
 def tiny_batch(n_critic=1, batch_size=16, seed=0, size=16):
     """Blobs whose brightness varies: (n_critic, B, size, size, 1) in [−1, 1]."""
     rng = np.random.default_rng(seed)
-    images = np.tanh(rng.normal(size=(n_critic, batch_size, size, size, 1)) + rng.normal(
-        size=(n_critic, batch_size, 1, 1, 1)
-    )).astype(np.float32)
+    images = np.tanh(
+        rng.normal(size=(n_critic, batch_size, size, size, 1))
+        + rng.normal(size=(n_critic, batch_size, 1, 1, 1))
+    ).astype(np.float32)
     rows = np.broadcast_to(np.arange(batch_size, dtype=np.int32), (n_critic, batch_size))
     return {"real": images, "row": rows}
 

@@ -124,7 +124,11 @@ def test_minimax_saturates_where_non_saturating_does_not():
 
 def test_relativistic_means_cover_all_devices():
     real, fake = jnp.linspace(-1, 3, 16), jnp.linspace(0, 1, 16) ** 2
-    for name in ("relativistic_average", "relativistic_average_hinge", "relativistic_average_least_squares"):
+    for name in (
+        "relativistic_average",
+        "relativistic_average_hinge",
+        "relativistic_average_least_squares",
+    ):
         pair = losses.get(name)
         for side in (pair.critic, pair.generator):
             split = jax.pmap(lambda r, f, side=side: side(r, f, axis_name="batch"), axis_name="batch")

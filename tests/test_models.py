@@ -59,13 +59,15 @@ def test_batch_norm_everywhere_but_at_the_ends():
 
 def test_no_pooling_no_hidden_dense_layers():
     text = str(
-        jax.make_jaxpr(
-            lambda x: dcgan.Critic(4).init_with_output(jax.random.key(0), x, True)[0]
-        )(jnp.zeros((2, 16, 16, 1)))
+        jax.make_jaxpr(lambda x: dcgan.Critic(4).init_with_output(jax.random.key(0), x, True)[0])(
+            jnp.zeros((2, 16, 16, 1))
+        )
     )
     assert "reduce_window" not in text
     flat, _ = parameters(dcgan.Critic(4), jnp.zeros((1, 16, 16, 1)))
-    assert [leaf.shape[1] for path, leaf in flat.items() if path[0].startswith("Dense") and path[1] == "kernel"] == [1]
+    assert [
+        leaf.shape[1] for path, leaf in flat.items() if path[0].startswith("Dense") and path[1] == "kernel"
+    ] == [1]
 
 
 @pytest.mark.parametrize("norm", NORMS)

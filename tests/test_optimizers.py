@@ -27,7 +27,9 @@ def test_clipped_weights_stay_in_the_interval_after_every_update(params, grads, 
         tree = optax.apply_updates(tree, updates)
         assert np.abs(np.asarray(tree["w"], np.float64)).max() <= bound * (1 + 1e-7)
     inside = np.clip(params.astype(np.float64) - rate * grads.astype(np.float64), -bound, bound)
-    first = optax.apply_updates({"w": params}, tx.update({"w": grads}, tx.init({"w": params}), {"w": params})[0])
+    first = optax.apply_updates(
+        {"w": params}, tx.update({"w": grads}, tx.init({"w": params}), {"w": params})[0]
+    )
     np.testing.assert_allclose(first["w"], inside, rtol=1e-5, atol=1e-4 * max(1, np.abs(params).max()))
 
 

@@ -66,7 +66,9 @@ def test_dragan_of_a_quadratic_critic_is_around_real_data(a, real, std):
 def test_dragan_noise_has_the_papers_moments():
     # For D(x) = ½ ‖x‖² at x = 0 the slope is ‖δ‖, and with target 0 the penalty is E‖δ‖² = 6 std².
     zeros = jnp.zeros((20_000, *SHAPE))
-    value = penalties.dragan_penalty(quadratic(np.ones(SHAPE)), zeros, jax.random.key(0), std=0.5, target=0.0)
+    value = penalties.dragan_penalty(
+        quadratic(np.ones(SHAPE)), zeros, jax.random.key(0), std=0.5, target=0.0
+    )
     np.testing.assert_allclose(value, 6 * 0.5**2, rtol=0.02)
 
 

@@ -122,13 +122,17 @@ def test_gradients_flow_through_sigma(name):
     for mutable in (["spectral"], []):
         gradient = jax.grad(f)(variables["params"], mutable)["kernel"]
         inner = jnp.sum(gradient * variables["params"]["kernel"])
-        assert abs(inner) < 1e-4 * jnp.linalg.norm(gradient) * jnp.linalg.norm(variables["params"]["kernel"])
+        assert abs(inner) < 1e-4 * jnp.linalg.norm(gradient) * jnp.linalg.norm(
+            variables["params"]["kernel"]
+        )
 
 
 def test_biases_and_scales_are_never_normalised():
     critic = dcgan.Critic(4, norm="spectral")
     variables = critic.init(jax.random.key(0), jnp.zeros((2, 16, 16, 1)), True)
-    normalised = {path[:-1] for path, _ in nn.module.traverse_util.flatten_dict(variables["spectral"]).items()}
+    normalised = {
+        path[:-1] for path, _ in nn.module.traverse_util.flatten_dict(variables["spectral"]).items()
+    }
     kernels = {
         path[:-1]
         for path, leaf in nn.module.traverse_util.flatten_dict(variables["params"]).items()

@@ -10,20 +10,20 @@ def get_config() -> ConfigDict:
     """The main example; the other image configs change what they name."""
     return ConfigDict(
         {
-            "num_steps": 1500,
+            "num_steps": 3000,
             "batch_size": 64,
             "seed": 0,
             "n_critic": 1,
             "loss": "non_saturating",
             "ema_decay": 0.995,
-            "log_every": 50,
-            "sample_every": 250,
-            "checkpoint_every": 500,
+            "log_every": 100,
+            "sample_every": 500,
+            "checkpoint_every": 1000,
             "data": {"name": "digits", "path": "", "size": 28, "channels": 1, "skip_bad": False},
             "latent": {"prior": "normal", "dim": 100},
             "models": {
-                "generator": {"family": "dcgan", "width": 64, "norm": "batch", "kernel_size": 4},
-                "critic": {"family": "dcgan", "width": 64, "norm": "batch", "kernel_size": 4},
+                "generator": {"family": "dcgan", "width": 32, "norm": "batch", "kernel_size": 4},
+                "critic": {"family": "dcgan", "width": 32, "norm": "batch", "kernel_size": 4},
             },
             # A weight of 0 switches a penalty off.
             "penalties": {
@@ -33,8 +33,8 @@ def get_config() -> ConfigDict:
                 "r2": {"weight": 0.0},
             },
             "optimizers": {
-                "generator": {"name": "adam", "learning_rate": 2e-4, "b1": 0.5, "b2": 0.999},
-                "critic": {"name": "adam", "learning_rate": 2e-4, "b1": 0.5, "b2": 0.999},
+                "generator": {"name": "adam", "learning_rate": 5e-4, "b1": 0.5, "b2": 0.999},
+                "critic": {"name": "adam", "learning_rate": 5e-4, "b1": 0.5, "b2": 0.999},
             },
         }
     )

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from jaxgan.data.images import fit
 from jaxgan.data.source import Source, image_batches, to_float
 from jaxgan.errors import SetupError
 
@@ -73,6 +75,9 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
     return table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1].astype(np.int32)
 
 
-def digits(**_: Any) -> Source:
-    """The embedded digits as a source."""
-    return from_arrays(*load_digits())
+def digits(*, size: int = 28, channels: int = 1, **_: Any) -> Source:
+    """The embedded digits as a source, resized (antialiased) to sizes other than their own 28."""
+    images, labels = load_digits()
+    if (size, channels) != (28, 1):
+        images = np.stack([fit(Image.fromarray(image[..., 0]), size, channels) for image in images])
+    return from_arrays(images, labels)

@@ -1,0 +1,15 @@
+"""DCGAN on Fashion-MNIST through TensorFlow Datasets.
+
+python -m experiments.run --config=dcgan_fashion_mnist.py
+"""
+
+from ml_collections import ConfigDict
+
+from experiments.configs import dcgan_mnist
+
+
+def get_config() -> ConfigDict:
+    """The networks and optimisers of dcgan_mnist on 60,000 pictures of clothes."""
+    config = dcgan_mnist.get_config()
+    config.data.name = "tfds/fashion_mnist"
+    return config

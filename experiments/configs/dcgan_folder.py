@@ -1,0 +1,20 @@
+"""DCGAN on a person's own folder of pictures, 64×64.
+
+python -m experiments.run --config=dcgan_folder.py --config.data.path=FOLDER
+"""
+
+from ml_collections import ConfigDict
+
+from experiments.configs import dcgan_celeba
+
+
+def get_config() -> ConfigDict:
+    """The architecture of dcgan_celeba at half the width, for pictures of any format in any sub-folders."""
+    config = dcgan_celeba.get_config()
+    config.num_steps = 3000
+    config.batch_size = 64
+    config.ema_decay = 0.995
+    config.data.name = "folder"
+    for player in ("generator", "critic"):
+        config.models[player].update({"width": 32, "kernel_size": 4})
+    return config

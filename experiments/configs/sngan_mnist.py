@@ -1,0 +1,16 @@
+"""GAN with a spectrally normalised critic and the hinge loss on the embedded digits.
+
+python -m experiments.run --config=sngan_mnist.py
+"""
+
+from ml_collections import ConfigDict
+
+from experiments.configs import dcgan_mnist
+
+
+def get_config() -> ConfigDict:
+    """Hinge loss, spectral normalisation in place of the critic's batch normalisation."""
+    config = dcgan_mnist.get_config()
+    config.loss = "hinge"
+    config.models.critic.norm = "spectral"
+    return config

@@ -1,0 +1,21 @@
+"""WGAN with gradient penalty on the embedded digits.
+
+python -m experiments.run --config=wgan_gp_mnist.py
+"""
+
+from ml_collections import ConfigDict
+
+from experiments.configs import dcgan_mnist
+
+
+def get_config() -> ConfigDict:
+    """The paper's critic loss, λ = 10, five critic updates and Adam; layer norm in its critic."""
+    config = dcgan_mnist.get_config()
+    config.num_steps = 2000
+    config.loss = "wasserstein"
+    config.n_critic = 5
+    config.models.critic.norm = "layer"  # a penalty needs each sample's own gradient
+    config.penalties.gradient_penalty.weight = 10.0
+    for player in ("generator", "critic"):
+        config.optimizers[player].update({"learning_rate": 5e-4, "b1": 0.0, "b2": 0.9})
+    return config

@@ -1,0 +1,21 @@
+"""WGAN with weight clipping on the embedded digits.
+
+python -m experiments.run --config=wgan_mnist.py
+"""
+
+from ml_collections import ConfigDict
+
+from experiments.configs import dcgan_mnist
+
+
+def get_config() -> ConfigDict:
+    """The paper's clipping at 0.01, five critic updates and RMSprop; a higher learning rate."""
+    config = dcgan_mnist.get_config()
+    config.num_steps = 2000
+    config.loss = "wasserstein"
+    config.n_critic = 5
+    config.optimizers = {
+        "generator": {"name": "rmsprop", "learning_rate": 5e-4, "decay": 0.99},
+        "critic": {"name": "rmsprop", "learning_rate": 5e-4, "decay": 0.99, "clip": 0.01},
+    }
+    return config

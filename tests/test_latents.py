@@ -1,0 +1,35 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgan import latents
+
+
+@pytest.mark.parametrize("prior", latents.PRIORS.values(), ids=latents.PRIORS)
+def test_a_row_draws_the_same_in_any_batch(prior, key):
+    whole = prior(latents.row_keys(key, jnp.arange(16)), dim=5)
+    part = prior(latents.row_keys(key, jnp.array([9, 3])), dim=5)
+    np.testing.assert_array_equal(part, whole[jnp.array([9, 3])])
+    assert len(np.unique(whole)) == whole.size  # rows share nothing
+
+
+def test_moments(key):
+    keys = latents.row_keys(key, jnp.arange(20_000))
+    z = np.asarray(latents.normal(keys, dim=4))
+    np.testing.assert_allclose(z.mean(0), 0, atol=0.03)
+    np.testing.assert_allclose(np.cov(z.T), np.eye(4), atol=0.04)
+    u = np.asarray(latents.uniform(keys, dim=4))
+    np.testing.assert_allclose(u.var(), 1 / 3, rtol=0.02)
+    assert np.abs(u).max() <= 1
+
+
+@pytest.mark.parametrize("prior", latents.PRIORS.values(), ids=latents.PRIORS)
+def test_truncation_bounds_every_coordinate(prior, key):
+    keys = latents.row_keys(key, jnp.arange(5_000))
+    z = np.abs(prior(keys, dim=3, truncation=0.5))
+    assert 0.49 < z.max() <= 0.5
+
+
+def test_rows_must_be_integers(key):
+    with pytest.raises(AssertionError):
+        latents.row_keys(key, jnp.ones(4))
