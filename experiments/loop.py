@@ -216,9 +216,9 @@ def train(
             if start == 0:
                 pictures.save(directory / "samples" / "0.png", draw(state, 0))
             while step < config.num_steps and not signals:
+                step += 1
                 batch = parallel.shard_batch(next(batches), mesh)
                 state, metrics = step_fn(state, batch)
-                step += 1
                 pending.append((step, metrics))
                 if len(pending) > AHEAD:
                     jax.block_until_ready(pending[-AHEAD - 1][1])
@@ -248,7 +248,7 @@ def train(
             raise
         except Exception as error:
             raise RunFailed(
-                f"step {step + 1}: {type(error).__name__}: {error}; last good checkpoint: {last_good}"
+                f"step {step}: {type(error).__name__}: {error}; last good checkpoint: {last_good}"
             ) from error
         finally:
             report.close()

@@ -70,7 +70,7 @@ def tiny_batch(n_critic=1, batch_size=16, seed=0, size=16):
 
 
 def example(batch):
-    """The first of the critic's batches, as ``init`` wants it."""
+    """The first of the critic's batches, as a loss takes it."""
     return {name: values[0] for name, values in batch.items()}
 
 

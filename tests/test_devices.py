@@ -11,7 +11,7 @@ import pytest
 from jaxgan import parallel
 from jaxgan.errors import SetupError
 from jaxgan.steps import train_step
-from tests.conftest import example, tiny_batch, tiny_gan
+from tests.conftest import tiny_batch, tiny_gan
 
 # A relativistic loss has no gradient for the last bias, and Adam would blow rounding errors in it up to
 # whole steps: hence SGD there.
@@ -31,7 +31,7 @@ def run(name, how):
     pmapped = how == "pmap"
     gan = tiny_gan(**SYSTEMS[name], axis_name=parallel.AXIS if pmapped else None)
     initial = tiny_gan(**SYSTEMS[name])
-    state = initial.init(jax.random.key(3), example(batches[0]))
+    state = initial.init(jax.random.key(3), batches[0])
     if pmapped:
         # The same numbers, run by networks that know the axis.
         state = state.replace(
@@ -56,7 +56,7 @@ def _replicate(state):
 
 
 def _apply(gan, player, batches):
-    abstract = jax.eval_shape(lambda: gan.init(jax.random.key(0), example(batches[0])))
+    abstract = jax.eval_shape(lambda: gan.init(jax.random.key(0), batches[0]))
     return getattr(abstract, player).apply_fn
 
 
@@ -94,7 +94,7 @@ def test_the_work_is_split_and_the_state_replicated():
     batch = tiny_batch(1, 16)
     mesh = parallel.device_mesh()
     step = parallel.jit_step(functools.partial(train_step, gan=gan, ema_decay=0.9), mesh)
-    state = parallel.replicate(gan.init(jax.random.key(0), example(batch)), mesh)
+    state = parallel.replicate(gan.init(jax.random.key(0), batch), mesh)
     sharded = parallel.shard_batch(batch, mesh)
     assert sharded["real"].addressable_shards[0].data.shape == (1, 2, 16, 16, 1)
     eight = step.lower(state, sharded).compile()

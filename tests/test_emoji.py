@@ -31,13 +31,12 @@ def archive(path, vendor):
         },
         {
             "name": "WAVING HAND",
-            "short_name": "wave",
             "category": "People & Body",
             "image": "wave.png",
             **has,
             "skin_variations": {"1F3FD": {"image": "wave-tone.png", **has}},
         },
-        {"name": "ABSENT", "short_name": "absent", "category": "Flags", "image": "absent.png"},
+        {"name": "ABSENT", "category": "Flags", "image": "absent.png"},
     ]
     files = {"emoji.json": json.dumps(entries).encode()}
     files |= {

@@ -1,13 +1,16 @@
 """The command line, in real processes where the process matters."""
 
+import fcntl
 import json
 import os
 import pty
 import re
 import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -124,21 +127,13 @@ def test_plain_lines_where_there_is_no_terminal(finished):
 
 def test_tensorboard_events_hold_the_scalars_and_the_pictures(finished):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
 
     events = EventAccumulator(str(finished[0] / "tensorboard")).Reload()
     lines = [json.loads(line) for line in (finished[0] / "metrics.jsonl").read_text().splitlines()]
-    if "critic_loss" in events.Tags()["scalars"]:
-        logged = [(event.step, event.value) for event in events.Scalars("critic_loss")]
-    else:
-        from tensorboard.util.tensor_util import make_ndarray
-
-        logged = [
-            (event.step, float(make_ndarray(event.tensor_proto))) for event in events.Tensors("critic_loss")
-        ]
+    logged = [(event.step, make_ndarray(event.tensor_proto)) for event in events.Tensors("critic_loss")]
     assert [step for step, _ in logged] == [4, 8, 12]
-    np.testing.assert_allclose(
-        [value for _, value in logged], [line["critic_loss"] for line in lines], rtol=1e-6
-    )
+    np.testing.assert_allclose([value for _, value in logged], [line["critic_loss"] for line in lines])
     assert "samples" in {tag for tags in events.Tags().values() if isinstance(tags, list) for tag in tags}
 
 
@@ -190,47 +185,50 @@ def test_grid_shows_what_is_saved():
 
 # What the user got wrong
 
+MNIST = "--config=dcgan_mnist.py"
+ONLY_A_SEED = "from ml_collections import ConfigDict\ndef get_config(): return ConfigDict({'seed': 1})"
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "no config given.*dcgan_mnist.py"),
         (["--config=dcgan_mnst.py"], "unknown config 'dcgan_mnst.py': did you mean 'dcgan_mnist.py'"),
-        (["--config=dcgan_mnist.py", "--wrkdir=x"], "(?i)unknown command line flag 'wrkdir'.*workdir"),
-        (["--config=dcgan_mnist.py", "extra"], "unexpected argument 'extra'"),
+        ([MNIST, "--wrkdir=x"], "(?i)unknown command line flag 'wrkdir'.*workdir"),
+        ([MNIST, "extra"], "unexpected argument 'extra'"),
         (
-            ["--config=dcgan_mnist.py", "--config.bach_size=3"],
+            [MNIST, "--config.bach_size=3"],
             "unknown config field 'bach_size': did you mean 'batch_size'",
         ),
         (
-            ["--config=dcgan_mnist.py", "--config.models.critic.widht=3"],
+            [MNIST, "--config.models.critic.widht=3"],
             "unknown config field 'models.critic.widht': did you mean 'models.critic.width'",
         ),
-        (["--config=dcgan_mnist.py", "--config.num_steps=many"], "config.num_steps=many"),
-        (["--config=dcgan_mnist.py", "--config.num_steps=0"], "num_steps is 0: give a whole number"),
-        (["--config=dcgan_mnist.py", "--config.seed=-1"], "seed is -1"),
-        (["--config=dcgan_mnist.py", "--config.ema_decay=1.5"], "ema_decay is 1.5"),
-        (["--config=dcgan_mnist.py", "--config.loss=hing"], "unknown loss 'hing': did you mean 'hinge'"),
-        (["--config=dcgan_mnist.py", "--config.data.name=digit"], "unknown data.name 'digit'.*'digits'"),
+        ([MNIST, "--config.num_steps=many"], "config.num_steps=many"),
+        ([MNIST, "--config.num_steps=0"], "num_steps is 0: give a whole number"),
+        ([MNIST, "--config.seed=-1"], "seed is -1"),
+        ([MNIST, "--config.ema_decay=1.5"], "ema_decay is 1.5"),
+        ([MNIST, "--config.loss=hing"], "unknown loss 'hing': did you mean 'hinge'"),
+        ([MNIST, "--config.data.name=digit"], "unknown data.name 'digit'.*'digits'"),
         (
-            ["--config=dcgan_mnist.py", "--config.latent.prior=norml"],
+            [MNIST, "--config.latent.prior=norml"],
             "unknown latent.prior 'norml'.*'normal'",
         ),
-        (["--config=dcgan_mnist.py", "--config.models.critic.norm=bach"], "unknown norm 'bach'.*'batch'"),
+        ([MNIST, "--config.models.critic.norm=bach"], "unknown norm 'bach'.*'batch'"),
         (
-            ["--config=dcgan_mnist.py", "--config.models.critic.family=dcgn"],
+            [MNIST, "--config.models.critic.family=dcgn"],
             "unknown models.critic.family 'dcgn'",
         ),
-        (["--config=dcgan_mnist.py", "--config.data.size=30"], "unknown image size '30'"),
+        ([MNIST, "--config.data.size=30"], "unknown image size '30'"),
         (
-            ["--config=dcgan_mnist.py", "--config.optimizers.critic.name=adm"],
+            [MNIST, "--config.optimizers.critic.name=adm"],
             "config.optimizers.critic: unknown optimizer 'adm': did you mean 'adam'",
         ),
         (
-            ["--config=dcgan_mnist.py", "--config.penalties.r1.weight=1.0"],
+            [MNIST, "--config.penalties.r1.weight=1.0"],
             "penalties r1 need a gradient for each sample.*'batch_stats'",
         ),
-        (["--config=dcgan_mnist.py", "--config.batch_size=12"], "batch_size 12 .*8 devices: try 8 or 16"),
+        ([MNIST, "--config.batch_size=12"], "batch_size 12 .*8 devices: try 8 or 16"),
         (["--config=dcgan_folder.py"], "data.path is empty"),
         (
             ["--config=dcgan_folder.py", "--config.data.path=/nowhere"],
@@ -333,6 +331,12 @@ def wait_for(path, predicate, process, seconds=120):
     raise AssertionError(f"{path} was not written in {seconds} s")
 
 
+def last_step(text):
+    """The step of the last whole line of a ``metrics.jsonl`` that is being written."""
+    steps = re.findall(r'^{"step": (\d+),.*}$', text, re.MULTILINE)
+    return int(steps[-1]) if steps else 0
+
+
 def start(configs, name, directory, *arguments):
     return subprocess.Popen(
         command(f"--config={configs}/{name}.py", f"--workdir={directory}", *arguments),
@@ -351,7 +355,7 @@ def test_signals_save_a_checkpoint(configs, tmp_path, signum, status):
     process = start(configs, "gan_gaussians", tmp_path / "out", *LONG)
     wait_for(tmp_path / "out" / "metrics.jsonl", lambda text: text.count("\n") > 2, process)
     process.send_signal(signum)
-    stdout, stderr = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == status, stderr
     assert "checkpoint saved" in stderr
     assert "Traceback" not in stderr
@@ -367,14 +371,15 @@ def test_signals_save_a_checkpoint(configs, tmp_path, signum, status):
 
 @pytest.mark.parametrize("name", ["gan_gaussians", "wgan_gp_mnist"])
 def test_killed_runs_end_in_the_same_bits(configs, tmp_path, name):
-    steps = {"gan_gaussians": 400, "wgan_gp_mnist": 48}[name]
+    steps = {"gan_gaussians": 150, "wgan_gp_mnist": 48}[name]
     # A checkpoint every step or two, so that kills fall into savings.
     options = (f"--config.num_steps={steps}", "--config.checkpoint_every=2", "--config.sample_every=1000")
     whole = execute(f"--config={configs}/{name}.py", f"--workdir={tmp_path}/whole", *options, cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     rng = np.random.default_rng(sum(map(ord, name)))
     kills = 0
-    for attempt in range(30):
+    stdout = ""
+    while not stdout:
         process = start(configs, name, tmp_path / "killed", *options)
         if kills < 4:
             # From the first lines of a run to its middle, in the finest steps a clock allows.
@@ -392,9 +397,6 @@ def test_killed_runs_end_in_the_same_bits(configs, tmp_path, name):
             continue
         stdout, stderr = process.communicate(timeout=300)
         assert process.returncode == 0, stderr
-        break
-    assert kills == 4
-    assert attempt >= 4
     assert stdout.splitlines()[-1] == whole.stdout.splitlines()[-1]
     metrics = [(tmp_path / kind / "metrics.jsonl").read_text() for kind in ("whole", "killed")]
     assert metrics[0] == metrics[1]
@@ -426,11 +428,13 @@ def test_a_loss_that_is_not_a_number_stops_the_run(configs, tmp_path):
         cwd=tmp_path,
     )
     assert result.returncode == 1
-    pattern = r"error: step (\d+): the (critic|generator)'s (loss|gradient) is (nan|inf).*last good checkpoint: (\S+);"
+    pattern = (
+        r"error: step (\d+): the \w+'s (?:loss|gradient) is (?:nan|-?inf); last good checkpoint: (\S+);"
+    )
     match = re.search(pattern, result.stderr)
     assert match, result.stderr
     assert "Traceback" not in result.stderr
-    last = match[5]
+    last = match[2]
     if last != "none":
         assert Path(last).is_dir()
         assert int(Path(last).name) < int(match[1])
@@ -461,9 +465,10 @@ def test_a_failure_while_running_names_the_step(configs, tmp_path, monkeypatch, 
 
 def test_a_bar_on_a_terminal(configs, tmp_path):
     parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 140, 0, 0))
     process = subprocess.Popen(
         command(f"--config={configs}/gan_gaussians.py", f"--workdir={tmp_path}/out"),
-        env={**environment(), "COLUMNS": "140", "TERM": "xterm"},
+        env={**environment(), "TERM": "xterm"},
         stdout=subprocess.PIPE,
         stderr=child,
     )

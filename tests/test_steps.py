@@ -33,7 +33,7 @@ def compiled(loss="non_saturating", norm="batch", penalty=None, decay=0.9):
 
 def begin(gan, seed=0, **batch):
     data = tiny_batch(**batch)
-    return gan.init(jax.random.key(seed), example(data)), data
+    return gan.init(jax.random.key(seed), data), data
 
 
 def test_a_loss_and_its_metrics():

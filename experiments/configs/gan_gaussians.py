@@ -1,36 +1,34 @@
-"""GAN on the ring."""
+"""MLP GAN on the ring of 8 Gaussians.
+
+python -m experiments.run --config=gan_gaussians.py
+"""
 
 from ml_collections import ConfigDict
 
+from experiments.configs import dcgan_mnist
+from jaxgan.errors import unknown
 
-def get_config() -> ConfigDict:
-    """x."""
-    return ConfigDict(
-        {
-            "num_steps": 5000,
-            "batch_size": 256,
-            "seed": 0,
-            "n_critic": 1,
-            "loss": "non_saturating",
-            "ema_decay": 0.995,
-            "log_every": 100,
-            "sample_every": 1000,
-            "checkpoint_every": 1000,
-            "data": {"name": "ring", "path": ""},
-            "latent": {"prior": "normal", "dim": 16},
-            "models": {
-                "generator": {"family": "mlp", "hidden": (128, 128, 128)},
-                "critic": {"family": "mlp", "hidden": (128, 128, 128)},
-            },
-            "penalties": {
-                "gradient_penalty": {"weight": 0.0, "target": 1.0, "one_sided": False},
-                "dragan": {"weight": 0.0, "target": 1.0, "std": 0.5},
-                "r1": {"weight": 0.0},
-                "r2": {"weight": 0.0},
-            },
-            "optimizers": {
-                "generator": {"name": "adam", "learning_rate": 1e-3, "b1": 0.5, "b2": 0.999},
-                "critic": {"name": "adam", "learning_rate": 1e-3, "b1": 0.5, "b2": 0.999},
-            },
-        }
-    )
+OPTIMIZERS = {
+    "adam": {"name": "adam", "learning_rate": 1e-3, "b1": 0.5, "b2": 0.999},
+    "sgd": {"name": "sgd", "learning_rate": 0.05, "momentum": 0.5},
+}
+
+
+def get_config(optimizer: str = "adam") -> ConfigDict:
+    """``gan_gaussians.py:sgd`` trains both players with momentum SGD, as the first GAN was."""
+    if optimizer not in OPTIMIZERS:
+        raise unknown("optimizer", optimizer, OPTIMIZERS)
+    config = dcgan_mnist.get_config()
+    config.num_steps = 10_000
+    config.batch_size = 256
+    config.log_every = 200
+    config.sample_every = 1000
+    config.checkpoint_every = 2000
+    config.data = {"name": "ring", "path": ""}
+    config.latent.dim = 2
+    config.models = {
+        "generator": {"family": "mlp", "hidden": (128, 128, 128)},
+        "critic": {"family": "mlp", "hidden": (128, 128, 128)},
+    }
+    config.optimizers = {player: OPTIMIZERS[optimizer] for player in ("generator", "critic")}
+    return config

@@ -3,32 +3,32 @@
 from collections.abc import Callable
 from typing import Any
 
-from jaxgan.data.arrays import digits, from_arrays, load_digits
-from jaxgan.data.folder import folder
+from jaxgan.data.arrays import from_arrays, from_digits, load_digits
+from jaxgan.data.folder import from_folder
 from jaxgan.data.points import from_sampler, grid_source, ring_source
 from jaxgan.data.source import Source, iterate, to_float, to_uint8
-from jaxgan.data.tfds import tfds_source
+from jaxgan.data.tfds import from_tfds
 from jaxgan.errors import unknown
 
 __all__ = [
     "SOURCES",
     "Source",
     "check_name",
-    "digits",
-    "folder",
     "from_arrays",
+    "from_digits",
+    "from_folder",
     "from_sampler",
+    "from_tfds",
     "iterate",
     "load_digits",
     "open_source",
-    "tfds_source",
     "to_float",
     "to_uint8",
 ]
 
 SOURCES: dict[str, Callable[..., Source]] = {
-    "digits": digits,
-    "folder": folder,
+    "digits": from_digits,
+    "folder": from_folder,
     "ring": ring_source,
     "grid": grid_source,
 }
@@ -55,5 +55,5 @@ def open_source(name: str, **options: Any) -> Source:
     """
     check_name(name)
     if name.startswith("tfds/"):
-        return tfds_source(name.removeprefix("tfds/"), **options)
+        return from_tfds(name.removeprefix("tfds/"), **options)
     return SOURCES[name](**options)

@@ -75,7 +75,7 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
     return table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1].astype(np.int32)
 
 
-def digits(*, size: int = 28, channels: int = 1, **_: Any) -> Source:
+def from_digits(*, size: int = 28, channels: int = 1, **_: Any) -> Source:
     """The embedded digits as a source, resized (antialiased) to sizes other than their own 28."""
     images, labels = load_digits()
     if (size, channels) != (28, 1):

@@ -49,7 +49,7 @@ class FolderExamples:
         return {"real": self._decode(self._files[index]), "labels": self._labels[index]}
 
 
-def folder(*, path: str | None, size: int, channels: int, skip_bad: bool = False, **_: Any) -> Source:
+def from_folder(*, path: str | None, size: int, channels: int, skip_bad: bool = False, **_: Any) -> Source:
     """A source of the pictures below a folder, in any format Pillow reads; sub-folders are labels.
 
     Every file is decoded once before training, so that none can stop it later.

@@ -15,6 +15,8 @@ import numpy as np
 
 Array = jax.Array
 
+ENDLESS = 2**48  # samples
+
 
 class Source(NamedTuple):
     """A stream of batches.
@@ -52,13 +54,15 @@ def image_batches(examples: Any, *, seed: int, n_critic: int, batch_size: int) -
     process, processes = jax.process_index(), jax.process_count()
     local = batch_size // processes
     rows = np.arange(process * local, (process + 1) * local, dtype=np.int32)
+    # Endless for all purposes: grain's own endless repeat has a length that overflows when it is cut up.
+    epochs = ENDLESS // len(examples)
     # Elements h, h + H, h + 2H, ... of the stream cut into local batches are host h's part of the
     # global batches 0, 1, 2, ...
     return (
         grain.MapDataset.source(examples)
         .seed(seed)
         .shuffle()
-        .repeat()
+        .repeat(epochs)
         .batch(local)[process::processes]
         .map(lambda batch: {**batch, "row": rows})
         .batch(n_critic)

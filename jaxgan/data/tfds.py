@@ -36,7 +36,7 @@ class TFDSExamples:
         return out
 
 
-def tfds_source(
+def from_tfds(
     name: str, *, path: str | None, size: int, channels: int, split: str = "train", **_: Any
 ) -> Source:
     """A source of the images of a TFDS dataset.

@@ -74,9 +74,9 @@ def unconditional(
 
     def init(key: Array, batch: Batch) -> GANState:
         keys = [jax.random.fold_in(key, i) for i in range(3)]
-        z = prior(latents.row_keys(keys[0], batch["row"]))
+        z = prior(latents.row_keys(keys[0], batch["row"][0, :1]))
         variables = jax.jit(generator.init, static_argnums=2)(keys[1], z, True)
-        critic_variables = jax.jit(critic.init, static_argnums=2)(keys[2], batch["real"], True)
+        critic_variables = jax.jit(critic.init, static_argnums=2)(keys[2], batch["real"][0, :1], True)
         mixing = [name for name in MIXING if name in critic_variables]
         if penalties and mixing:
             raise SetupError(
