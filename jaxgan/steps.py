@@ -90,26 +90,20 @@ def train_step(
         }
         return player.apply_gradients(grads, model_state), aux.extra, metrics
 
-    def critic_update(state: GANState, inputs: tuple[Array, Batch]) -> tuple[GANState, dict[str, Array]]:
-        i, batch = inputs
-        critic, extra, metrics = update(
-            gan.critic_loss, state.critic, "critic", state, batch, jax.random.fold_in(key, i)
-        )
-        return state.replace(critic=critic, extra=extra), metrics
-
-    last = {name: values[-1] for name, values in batch.items()}
-    # Unrolled: inside a loop XLA's CPU backend runs convolutions without its fast kernels (an iteration of
-    # wgan_gp_mnist.py took 2.7 s so, and takes 0.33 s unrolled), and only outside of one can the compiler
-    # see, when n_critic is 1, that both players draw the same fakes, and make them once.
-    state, scanned = jax.lax.scan(critic_update, state, (jnp.arange(n_critic), batch), unroll=True)
-    metrics = jax.tree.map(lambda values: values[-1], scanned)
+    # Unrolled, not scanned: inside a loop XLA's CPU backend runs convolutions without its fast kernels (an
+    # iteration of wgan_gp_mnist.py takes 2.7 s so, and 0.33 s unrolled). The generator's update draws the
+    # latents of the critic's last one again.
+    for i in range(n_critic):
+        last, last_key = {name: values[i] for name, values in batch.items()}, jax.random.fold_in(key, i)
+        critic, extra, metrics = update(gan.critic_loss, state.critic, "critic", state, last, last_key)
+        state = state.replace(critic=critic, extra=extra)
     generator, extra, generator_metrics = update(
         gan.generator_loss,
         state.generator,
         "generator",
         state,
         last,
-        jax.random.fold_in(key, n_critic - 1),
+        last_key,
     )
     decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
     if generator.ema_params is not None:

@@ -98,7 +98,7 @@ def test_celeba_trains_on_mock_data(tmp_path):
 
 
 def test_every_field_of_every_config_is_read():
-    """No option that does nothing: each belongs to a model, optimiser, penalty or source, or is read by name."""
+    """No option does nothing: each belongs to a model, optimiser, penalty or source, or is read by name."""
     sources = [Path(build.__file__).parent / name for name in ("build.py", "loop.py", "run.py")]
     text = "".join(path.read_text() for path in sources)
     for name in CONFIGS:

@@ -13,13 +13,20 @@ from jaxgan.errors import SetupError
 from jaxgan.steps import train_step
 from tests.conftest import tiny_batch, tiny_gan
 
+pytestmark = pytest.mark.xdist_group("devices")  # one worker compiles them
+
 # A relativistic loss has no gradient for the last bias, and Adam would blow rounding errors in it up to
 # whole steps: hence SGD there.
 SYSTEMS = {
     "ns-dcgan": {"loss": "non_saturating", "norm": "batch"},
-    "wgan-gp": {"loss": "wasserstein", "norm": "layer", "penalty": "gradient_penalty"},
-    "sngan": {"loss": "hinge", "norm": "spectral"},
-    "relativistic": {"loss": "relativistic_average", "norm": "layer", "optimizer": optax.sgd(0.05)},
+    "wgan-gp": {"loss": "wasserstein", "norm": "layer", "penalty": "gradient_penalty", "size": 8},
+    "sngan": {"loss": "hinge", "norm": "spectral", "size": 8},
+    "relativistic": {
+        "loss": "relativistic_average",
+        "norm": "layer",
+        "optimizer": optax.sgd(0.05),
+        "size": 8,
+    },
 }
 N_CRITIC = {"wgan-gp": 5}
 STEPS = 3
@@ -27,7 +34,8 @@ STEPS = 3
 
 def run(name, how):
     n_critic = N_CRITIC.get(name, 1)
-    batches = [tiny_batch(n_critic, 16, seed) for seed in range(STEPS)]
+    size = SYSTEMS[name].get("size", 16)
+    batches = [tiny_batch(n_critic, 16, seed, size) for seed in range(STEPS)]
     pmapped = how == "pmap"
     gan = tiny_gan(**SYSTEMS[name], axis_name=parallel.AXIS if pmapped else None)
     initial = tiny_gan(**SYSTEMS[name])

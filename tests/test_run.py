@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from experiments import cli, run, sample
+from tests.conftest import FAST_COMPILATION
 
 ROOT = Path(__file__).parent.parent
 
@@ -50,7 +51,7 @@ def configs(tmp_path_factory):
 
 def environment():
     """One device, as a laptop has, and the session's compilation cache."""
-    return {**os.environ, "XLA_FLAGS": "", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, "XLA_FLAGS": FAST_COMPILATION, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
 def command(*arguments, module="experiments.run"):

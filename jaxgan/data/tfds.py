@@ -4,7 +4,6 @@ import functools
 import logging
 import os
 import sys
-from contextlib import redirect_stdout
 from typing import Any
 
 import numpy as np
@@ -63,8 +62,10 @@ def from_tfds(
             f'data.name "tfds/{name}" needs tensorflow-datasets: pip install "jaxgan[experiments]"'
         ) from error
     logging.getLogger("absl").setLevel(logging.ERROR)  # advice about OpenCV and the like
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
     try:
-        builder = tfds.builder(name, data_dir=path, file_format="array_record")
+        builder = tfds.builder(name, data_dir=path or None, file_format="array_record")
     except (tfds.core.DatasetNotFoundError, ValueError) as error:
         names = [f"tfds/{builder}" for builder in tfds.list_builders()]
         if f"tfds/{name.split('/')[0].split(':')[0]}" in names:
@@ -72,8 +73,7 @@ def from_tfds(
         near = unknown("data.name", f"tfds/{name}", names)
         raise SetupError(str(near).split(" (valid:")[0]) from error  # there are over a thousand
     try:
-        with redirect_stdout(sys.stderr):
-            builder.download_and_prepare()
+        builder.download_and_prepare()
     except Exception as error:  # downloads fail in as many ways as there are servers
         files = ", ".join(sorted(info.filename for info in builder.url_infos.values() if info.filename))
         place = f"{builder._data_dir_root}/downloads/manual"  # noqa: SLF001

@@ -75,8 +75,8 @@ def unconditional(
     def init(key: Array, batch: Batch) -> GANState:
         keys = [jax.random.fold_in(key, i) for i in range(3)]
         z = prior(latents.row_keys(keys[0], batch["row"][0, :1]))
-        variables = jax.jit(generator.init, static_argnums=2)(keys[1], z, True)
-        critic_variables = jax.jit(critic.init, static_argnums=2)(keys[2], batch["real"][0, :1], True)
+        variables = generator.init(keys[1], z, True)
+        critic_variables = critic.init(keys[2], batch["real"][0, :1], True)
         mixing = [name for name in MIXING if name in critic_variables]
         if penalties and mixing:
             raise SetupError(
@@ -127,4 +127,4 @@ def unconditional(
         z = prior(latents.row_keys(key, batch["row"]))
         return player.apply_fn({"params": player.ema_params, **player.ema_model_state}, z, False)
 
-    return GAN(init, critic_loss, generator_loss, sample)
+    return GAN(jax.jit(init), critic_loss, generator_loss, sample)
