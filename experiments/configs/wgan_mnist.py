@@ -1,6 +1,9 @@
 """WGAN with weight clipping on the embedded digits.
 
-python -m experiments.run --config=wgan_mnist.py
+    python -m experiments.run --config=wgan_mnist.py
+
+It takes 5 min 30 s on 2 cores. Expect rougher digits than dcgan_mnist.py draws, some with specks around
+them: clipping is the slow way to a Lipschitz critic, see wgan_gp_mnist.py for the other.
 """
 
 from ml_collections import ConfigDict
@@ -11,7 +14,7 @@ from experiments.configs import dcgan_mnist
 def get_config() -> ConfigDict:
     """The paper's clipping at 0.01, five critic updates and RMSprop; a higher learning rate."""
     config = dcgan_mnist.get_config()
-    config.num_steps = 2000
+    config.num_steps = 1000
     config.loss = "wasserstein"
     config.n_critic = 5
     config.optimizers = {

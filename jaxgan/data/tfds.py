@@ -61,7 +61,8 @@ def from_tfds(
         raise SetupError(
             f'data.name "tfds/{name}" needs tensorflow-datasets: pip install "jaxgan[experiments]"'
         ) from error
-    logging.getLogger("absl").setLevel(logging.ERROR)  # advice about OpenCV and the like
+    for library in ("absl", "urllib3"):  # advice about OpenCV, a line for every retry
+        logging.getLogger(library).setLevel(logging.ERROR)
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     try:
