@@ -7,7 +7,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -58,20 +58,26 @@ def catch_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def check_finite(step: int, metrics: Mapping[str, float], last_good: str) -> None:
-    """Stops a run whose losses or gradients are no longer numbers.
+class NotFiniteError(Exception):
+    """A loss or a gradient is no longer a number; the message names the step and the player."""
 
-    Raises:
-      RunFailed: the message names the step, the player and the last good checkpoint.
-    """
+
+def check_finite(step: int, metrics: Mapping[str, float]) -> None:
+    """Raises NotFiniteError if a player's loss or gradient is not finite."""
     for player in ("critic", "generator"):
-        for kind in ("loss", "grad_norm"):
-            if (name := f"{player}_{kind}") in metrics and not math.isfinite(metrics[name]):
-                raise RunFailed(
-                    f"step {step}: the {player}'s {kind.replace('grad_norm', 'gradient')} is"
-                    f" {metrics[name]}; last good checkpoint: {last_good}; try a lower learning rate or"
-                    " another loss, in another --workdir"
-                )
+        for kind, name in (("loss", f"{player}_loss"), ("gradient", f"{player}_grad_norm")):
+            if name in metrics and not math.isfinite(metrics[name]):
+                raise NotFiniteError(f"step {step}: the {player}'s {kind} is {metrics[name]}")
+
+
+def last_good(manager: checkpoint.Manager) -> str:
+    """The newest checkpoint on disk, for a run that has failed."""
+    # Should the saving itself have failed, then that is the failure being reported.
+    with suppress(Exception):
+        manager.wait_until_finished()
+    manager.reload()
+    steps = manager.all_steps()
+    return str(manager.directory / str(max(steps))) if steps else "none"
 
 
 class Report:
@@ -180,7 +186,6 @@ def train(
 
     start = int(state.step)
     began = time.monotonic() - (restored.info["wall_time"] if restored else 0.0)
-    last_good = str(manager.directory / str(start)) if restored else "none"
     step_fn = make_step(gan, source, config, mesh)
     draw = make_sample(gan, source, config)
     batches = data.iterate(
@@ -200,14 +205,13 @@ def train(
         while pending:
             number, metrics = pending.popleft()
             values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-            check_finite(number, values, last_good)
+            check_finite(number, values)
         return values
 
     def save(state: GANState) -> None:
-        nonlocal last_good, saved_hash
+        nonlocal saved_hash
         info = {"config": workdir.as_json(config), "wall_time": time.monotonic() - began}
         saved_hash = checkpoint.save(manager, state, info)
-        last_good = str(manager.directory / str(int(state.step)))
 
     step = start
     writer = metric_writers.SummaryWriter(str(directory / "tensorboard"))
@@ -244,11 +248,16 @@ def train(
                 manager.wait_until_finished()
                 raise Stopped(signals[0])
             manager.wait_until_finished()
-        except (RunFailed, Stopped):
+        except Stopped:
             raise
+        except NotFiniteError as error:
+            raise RunFailed(
+                f"{error}; last good checkpoint: {last_good(manager)}; try a lower learning rate or another"
+                " loss, in another --workdir"
+            ) from error
         except Exception as error:
             raise RunFailed(
-                f"step {step}: {type(error).__name__}: {error}; last good checkpoint: {last_good}"
+                f"step {step}: {type(error).__name__}: {error}; last good checkpoint: {last_good(manager)}"
             ) from error
         finally:
             report.close()

@@ -55,10 +55,10 @@ def unconditional(
       SetupError: by ``init``, if there are penalties and the critic mixes the samples of a batch.
     """
     penalties = dict(penalties or {})
-    sides = (
-        functools.partial(loss.critic, axis_name=axis_name) if loss.relativistic else loss.critic,
-        functools.partial(loss.generator, axis_name=axis_name) if loss.relativistic else loss.generator,
-    )
+    critic_side, generator_side = loss.critic, loss.generator
+    if loss.relativistic:  # its means are over the whole batch, wherever it lies
+        critic_side = functools.partial(critic_side, axis_name=axis_name)
+        generator_side = functools.partial(generator_side, axis_name=axis_name)
 
     def apply(
         player: TrainState, params: PyTree, model_state: PyTree, x: Array, advance: bool
@@ -100,7 +100,7 @@ def unconditional(
         fake, _ = generate(state, state.generator.params, batch, key, advance=False)
         real_logits, model_state = apply(state.critic, params, state.critic.model_state, real, advance=True)
         fake_logits, model_state = apply(state.critic, params, model_state, fake, advance=False)
-        value = sides[0](real_logits, fake_logits)
+        value = critic_side(real_logits, fake_logits)
         metrics = {"real_logits": jnp.mean(real_logits), "fake_logits": jnp.mean(fake_logits)}
         keys = latents.row_keys(jax.random.fold_in(key, 1), batch["row"])
         for name, penalty in penalties.items():
@@ -117,9 +117,9 @@ def unconditional(
         fake, model_state = generate(state, params, batch, key, advance=True)
         fake_logits = judge(fake)
         if loss.relativistic:
-            value = sides[1](judge(batch["real"]), fake_logits)
+            value = generator_side(judge(batch["real"]), fake_logits)
         else:
-            value = sides[1](fake_logits)
+            value = generator_side(fake_logits)
         return value, Aux({}, model_state, state.extra)
 
     def sample(state: GANState, key: Array, batch: Batch) -> Array:
