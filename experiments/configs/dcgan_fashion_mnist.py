@@ -1,6 +1,9 @@
 """DCGAN on Fashion-MNIST through TensorFlow Datasets.
 
-python -m experiments.run --config=dcgan_fashion_mnist.py
+    python -m experiments.run --config=dcgan_fashion_mnist.py
+
+It takes 4 min 16 s on 2 cores, once TFDS has prepared the dataset (half a minute). Expect shirts, trousers,
+shoes and bags a person recognises, in several cuts and greys, a few of them torn.
 """
 
 from ml_collections import ConfigDict
