@@ -6,9 +6,9 @@ The three are one trilinear form read three ways, for images x, kernels w and ou
 
 so the derivative of each in either argument is one of the other two. Saying so keeps derivatives of every
 order inside this file. It matters: left to itself, the kernel gradient of a transposed convolution
-becomes a convolution over a dilated input, for which XLA's CPU backend has no fast kernel. Expressed as the
-kernel correlation of the strided convolution, forward pass and gradient of such a layer of a DCGAN take 4 to
-9 times less time: ``python -m benchmarks.transpose_gradient``.
+becomes a convolution over a dilated input, for which XLA's CPU backend has no fast kernel. As the kernel
+correlation of the strided convolution, forward pass and gradient of such a layer of a DCGAN take 4 to 9
+times less time: ``python -m benchmarks.transpose_gradient``.
 
 Derivatives are reverse-mode (``jax.grad``, nested as often as wanted); ``jax.jvp`` is not defined.
 """

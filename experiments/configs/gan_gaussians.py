@@ -4,7 +4,7 @@
     python -m experiments.run --config=gan_gaussians.py:sgd
 
 It takes 1 min 12 s on 2 cores. Expect scatter plots in ``samples/`` that settle on all 8 modes: of 10,000
-samples 96 % lay within three standard deviations of a mode, 1,118 to 1,315 of them at each. Momentum SGD, the
+samples 96 % lay within three standard deviations of a mode, 1,118 to 1,315 at each. Momentum SGD, the
 first GAN's optimiser, is slower to get there: 81 % after 6,000 steps, all 8 modes found.
 """
 

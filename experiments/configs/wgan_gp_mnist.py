@@ -3,7 +3,7 @@
     python -m experiments.run --config=wgan_gp_mnist.py
 
 It takes 6 minutes on 2 cores. Expect digits about as good as those of dcgan_mnist.py, their classes more
-evenly spread, and a critic loss (minus the estimate of the earth mover's distance, penalty added) that rises
+evenly spread, and a critic loss (minus the earth mover's distance as estimated, penalty added) that rises
 from −9 at step 100 to −2.
 """
 
