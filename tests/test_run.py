@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -147,6 +148,15 @@ def test_finished_runs_say_so(finished):
     assert "is finished: 12 steps" in again.stdout
     assert again.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
     assert sorted((path, path.stat().st_mtime_ns) for path in directory.rglob("*.png")) == before
+
+
+def test_a_run_killed_before_its_receipt_writes_it(finished, configs, tmp_path, capsys):
+    shutil.copytree(finished[0], tmp_path / "out")
+    (tmp_path / "out" / "receipt.json").unlink()
+    assert main(run, f"--config={configs}/dcgan_mnist.py", f"--workdir={tmp_path}/out") == 0
+    first = finished[1].stdout.splitlines()[-1]
+    assert capsys.readouterr().out.splitlines()[-1] == first
+    assert json.loads((tmp_path / "out" / "receipt.json").read_text())["state_sha256"] == first
 
 
 def configs_of(result):
@@ -404,8 +414,6 @@ def test_killed_runs_end_in_the_same_bits(configs, tmp_path, name):
 
 
 def test_a_damaged_checkpoint_is_named_and_skipped(configs, finished, tmp_path):
-    import shutil
-
     directory = tmp_path / "out"
     shutil.copytree(finished[0], directory)
     (directory / "receipt.json").unlink()
