@@ -2,9 +2,9 @@
 
     python -m experiments.run --config=dcgan_celeba.py
 
-It is for a GPU or TPU: one of its 40,000 steps takes about 6 minutes on 2 cores (a batch of 16 takes 43 s).
-Expect faces from a run on an accelerator; that run has not been made yet. Where CelebA's server refuses the
-download, as it often does, the error says which files to fetch by hand and where to put them.
+It is for a GPU or TPU: one of its 40,000 steps takes about 70 s on 2 cores. Expect faces from a run on an
+accelerator; that run has not been made yet. Where CelebA's server refuses the download, as it often does,
+the error says which files to fetch by hand and where to put them.
 """
 
 from ml_collections import ConfigDict

@@ -12,12 +12,14 @@ from experiments.configs import dcgan_celeba
 
 
 def get_config() -> ConfigDict:
-    """The architecture of dcgan_celeba at half the width, for pictures of any format in any sub-folders."""
+    """The architecture of dcgan_celeba at a quarter of the width, for what a CPU does in minutes."""
     config = dcgan_celeba.get_config()
-    config.num_steps = 3000
-    config.batch_size = 64
+    config.num_steps = 1600
+    config.batch_size = 32
     config.ema_decay = 0.995
+    config.sample_every = config.checkpoint_every = 400
     config.data.name = "folder"
     for player in ("generator", "critic"):
         config.models[player].update({"width": 32, "kernel_size": 4})
+        config.optimizers[player].learning_rate = 5e-4
     return config
