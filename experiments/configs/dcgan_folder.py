@@ -2,8 +2,9 @@
 
     python -m experiments.run --config=dcgan_folder.py --config.data.path=FOLDER
 
-It takes 47 minutes on 2 cores, at 68 images/s. Expect, of the 7,572 emoji that experiments.datasets.emoji
-fetches: blots of colour at step 500, single rounded objects on white, still without detail, at step 1,000.
+It takes 15 min 33 s on 2 cores. Expect, of the 7,572 emoji that experiments.datasets.emoji fetches: busts
+with hair, a face and a shirt, yellow faces, hands, and coloured shapes where a thing was meant. Such a grid
+is ``experiments/images/dcgan_folder_emoji.png``.
 """
 
 from ml_collections import ConfigDict
