@@ -51,7 +51,7 @@ def configs(tmp_path_factory):
 
 
 def environment():
-    """One device, as a laptop has, and the session's compilation cache."""
+    """One device, as a laptop has, and the compilation cache of these tests."""
     return {**os.environ, "XLA_FLAGS": FAST_COMPILATION, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 

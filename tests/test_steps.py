@@ -1,4 +1,4 @@
-"""The semantics of DESIGN: who changes whom, when u moves, what is averaged, what is drawn."""
+"""The promises of a step: who changes whom, when u moves, what is averaged, what is drawn."""
 
 import functools
 
