@@ -1,6 +1,7 @@
 """The command line: flags, config files, and what becomes of errors."""
 
 import importlib.util
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -32,6 +33,7 @@ def call(main: Callable[[list[str]], None]) -> NoReturn:
     0 done; 1 a failure while running; 2 what the user got wrong; 130 or 143 stopped by a signal.
     """
     logging.set_verbosity(logging.ERROR)  # libraries' remarks would drown ours
+    signal.signal(signal.SIGTERM, lambda *_: fail(143, "terminated before training began"))
     try:
         main(sys.argv)
     except SetupError as error:
@@ -39,7 +41,7 @@ def call(main: Callable[[list[str]], None]) -> NoReturn:
     except RunFailed as error:
         fail(1, str(error))
     except KeyboardInterrupt:
-        fail(130, "interrupted before training began; nothing was written")
+        fail(130, "interrupted before training began")
     except Exception as error:
         traceback.print_exc()
         fail(1, f"{type(error).__name__}: {error}")

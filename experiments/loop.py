@@ -197,7 +197,7 @@ def train(
     metrics_path = directory / "metrics.jsonl"
     workdir.trim_metrics(metrics_path, start)
     pending: deque[tuple[int, dict[str, jax.Array]]] = deque()
-    saved_hash = restored.state_sha256 if restored else ""
+    saved_step, saved_hash = (start, restored.state_sha256) if restored else (None, "")
 
     def settle() -> dict[str, float]:
         """Waits for all dispatched steps, makes sure that they were numbers, returns the last one's."""
@@ -209,9 +209,9 @@ def train(
         return values
 
     def save(state: GANState) -> None:
-        nonlocal saved_hash
+        nonlocal saved_step, saved_hash
         info = {"config": workdir.as_json(config), "wall_time": time.monotonic() - began}
-        saved_hash = checkpoint.save(manager, state, info)
+        saved_step, saved_hash = step, checkpoint.save(manager, state, info)
 
     step = start
     writer = metric_writers.SummaryWriter(str(directory / "tensorboard"))
@@ -241,13 +241,13 @@ def train(
                 if step % config.checkpoint_every == 0 or last:
                     settle()
                     save(state)
-            if signals:
+            if step < config.num_steps:  # a signal has ended the loop early
                 settle()
-                if step > start or not restored:
+                if step != saved_step:
                     save(state)
-                manager.wait_until_finished()
-                raise Stopped(signals[0])
             manager.wait_until_finished()
+            if step < config.num_steps:
+                raise Stopped(signals[0])
         except Stopped:
             raise
         except NotFiniteError as error:

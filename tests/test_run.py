@@ -380,6 +380,35 @@ def test_signals_save_a_checkpoint(configs, tmp_path, signum, status):
     assert line == f"continuing {tmp_path / 'out'} from step {step}\n"
 
 
+def test_a_signal_on_the_step_of_a_checkpoint(configs, tmp_path):
+    process = start(configs, "gan_gaussians", tmp_path / "out", *LONG, "--config.checkpoint_every=1")
+    wait_for(tmp_path / "out" / "metrics.jsonl", lambda text: last_step(text) > 8, process)
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 143, stderr
+    assert stderr == "stopped by SIGTERM, checkpoint saved\n"
+
+
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_before_training_begins(signum, status, tmp_path):
+    # The config is where the run is when it loads it: it says so, and waits.
+    (tmp_path / "slow.py").write_text(
+        "import pathlib, time\npathlib.Path(__file__).with_name('loading').write_text('')\ntime.sleep(60)\n"
+    )
+    process = subprocess.Popen(
+        command(f"--config={tmp_path}/slow.py"),
+        cwd=tmp_path,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(tmp_path / "loading", lambda _: True, process)
+    process.send_signal(signum)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert re.fullmatch("error: .* before training began\n", stderr), stderr
+
+
 @pytest.mark.parametrize("name", ["gan_gaussians", "wgan_gp_mnist"])
 def test_killed_runs_end_in_the_same_bits(configs, tmp_path, name):
     steps = {"gan_gaussians": 150, "wgan_gp_mnist": 24}[name]
