@@ -15,6 +15,7 @@ from jaxgan import data, latents, losses, optimizers, penalties
 from jaxgan.errors import SetupError, unknown
 from jaxgan.gans.unconditional import Penalty, unconditional
 from jaxgan.models import dcgan, mlp
+from jaxgan.state import GANState
 from jaxgan.steps import GAN
 
 REQUIRED = (
@@ -101,9 +102,7 @@ def _module(cls: type[nn.Module], role: str, options: Mapping[str, Any], **given
     return cls(**options, **{name: value for name, value in given.items() if name in names})
 
 
-def _models(
-    config: ConfigDict, shape: tuple[int, ...], axis_name: str | None
-) -> tuple[nn.Module, nn.Module]:
+def _models(config: ConfigDict, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
     families = {}
     for role in ("generator", "critic"):
         family = config.models[role].family
@@ -120,10 +119,9 @@ def _models(
         "generator",
         config.models.generator,
         shape=shape,
-        axis_name=axis_name,
         **image,
     )
-    critic = _module(families["critic"].critic, "critic", config.models.critic, axis_name=axis_name)
+    critic = _module(families["critic"].critic, "critic", config.models.critic)
     return generator, critic
 
 
@@ -138,12 +136,11 @@ def _optimizer(config: ConfigDict, role: str) -> Any:
         raise SetupError(f"config.optimizers.{role}: {error}") from error
 
 
-def build(config: ConfigDict, *, axis_name: str | None = None, truncation: float | None = None) -> GAN:
+def build(config: ConfigDict, *, truncation: float | None = None) -> GAN:
     """The system a config describes.
 
     Args:
       config: checked by :func:`check`.
-      axis_name: the ``pmap`` axis that batches are split over, if any.
       truncation: bound on every coordinate of the latents, for sampling; None for no bound.
 
     Returns:
@@ -153,7 +150,7 @@ def build(config: ConfigDict, *, axis_name: str | None = None, truncation: float
       SetupError: the config names something that does not exist or cannot be combined.
     """
     shape = sample_shape(config)
-    generator, critic = _models(config, shape, axis_name)
+    generator, critic = _models(config, shape)
     weighted = {}
     for name, values in config.get("penalties", {}).items():
         hyper = {key: value for key, value in values.items() if key != "weight"}
@@ -169,13 +166,13 @@ def build(config: ConfigDict, *, axis_name: str | None = None, truncation: float
             latents.PRIORS[config.latent.prior], dim=config.latent.dim, truncation=truncation
         ),
         penalties=weighted,
-        axis_name=axis_name,
     )
     # Shapes only: what cannot be built or combined is refused here, before any data is opened.
-    jax.eval_shape(gan.init, jax.random.key(0), example_batch(config))
+    jax.eval_shape(initializer(config, gan))
     return gan
 
 
-def example_batch(config: ConfigDict) -> dict[str, jax.Array]:
-    """A batch of the right shapes and no content, for initialisation."""
-    return {"real": jnp.zeros((1, 1, *sample_shape(config))), "row": jnp.zeros((1, 1), int)}
+def initializer(config: ConfigDict, gan: GAN) -> Callable[[], GANState]:
+    """The function of nothing that makes a run's first state."""
+    batch = {"real": jnp.zeros((1, 1, *sample_shape(config))), "row": jnp.zeros((1, 1), int)}
+    return functools.partial(gan.init, jax.random.key(config.seed), batch)

@@ -5,7 +5,6 @@
 Run again, it continues where it stopped; a run that was killed ends in the same bits as one that was not.
 """
 
-import functools
 import signal
 import sys
 from pathlib import Path
@@ -35,7 +34,7 @@ def main(argv: list[str]) -> None:
     if source.num_skipped:
         print(f"skipped {source.num_skipped} files that cannot be decoded", flush=True)
 
-    init = functools.partial(gan.init, jax.random.key(config.seed), build.example_batch(config))
+    init = build.initializer(config, gan)
     directory.mkdir(parents=True, exist_ok=True)
     if not (directory / "config.json").exists():
         workdir.write_json(directory / "config.json", workdir.as_json(config))

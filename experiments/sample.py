@@ -3,7 +3,6 @@
 python -m experiments.sample --workdir=DIR --num=64 --out=grid.png [--seed=0] [--truncation=PSI] [--raw]
 """
 
-import functools
 from pathlib import Path
 
 import jax
@@ -53,7 +52,7 @@ def main(argv: list[str]) -> None:
     config = ConfigDict(workdir.read_json(directory / "config.json"))
     build.check(config)
     gan = build.build(config, truncation=values.truncation)
-    init = functools.partial(gan.init, jax.random.key(config.seed), build.example_batch(config))
+    init = build.initializer(config, gan)
     with checkpoint.open_manager(directory / "checkpoints", read_only=True) as manager:
         restored, damaged = checkpoint.restore(manager, jax.eval_shape(init))
     for item in damaged:

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+MANY = 100  # more valid names than these are counted and not listed
+
 
 class SetupError(ValueError):
     """A request that cannot be met; its message names the field, the value given and what would do.
@@ -29,5 +31,5 @@ def unknown(what: str, given: object, valid: Iterable[object]) -> SetupError:
     names = sorted(str(name) for name in valid)
     near = difflib.get_close_matches(str(given), names, n=3, cutoff=0.5)
     hint = f" did you mean {' or '.join(map(repr, near))}?" if near else ""
-    listed = ", ".join(names) if names else "none"
+    listed = ", ".join(names) if len(names) <= MANY else f"{len(names)} names"
     return SetupError(f"unknown {what} {str(given)!r}:{hint} (valid: {listed})")

@@ -49,13 +49,13 @@ class TrainState(flax.struct.PyTreeNode):
         """A player at the start, from a module's ``init`` output."""
         model_state, params = flax.core.pop(variables, "params")
         # Copies, since the step donates its state and one buffer cannot be given away twice.
-        copy = lambda tree: jax.tree.map(jnp.copy, tree) if ema else None  # noqa: E731
+        ema_params, ema_model_state = jax.tree.map(jnp.copy, (params, model_state)) if ema else (None, None)
         return cls(
             params=params,
             model_state=model_state,
             opt_state=tx.init(params),
-            ema_params=copy(params),
-            ema_model_state=copy(model_state),
+            ema_params=ema_params,
+            ema_model_state=ema_model_state,
             apply_fn=apply_fn,
             tx=tx,
         )

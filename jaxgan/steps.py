@@ -98,12 +98,7 @@ def train_step(
         critic, extra, metrics = update(gan.critic_loss, state.critic, "critic", state, last, last_key)
         state = state.replace(critic=critic, extra=extra)
     generator, extra, generator_metrics = update(
-        gan.generator_loss,
-        state.generator,
-        "generator",
-        state,
-        last,
-        last_key,
+        gan.generator_loss, state.generator, "generator", state, last, last_key
     )
     decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
     if generator.ema_params is not None:

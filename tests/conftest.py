@@ -1,35 +1,29 @@
-"""Set before JAX starts: eight CPU devices, one compilation cache for all processes of the session."""
+"""Fixtures, and the small systems that the tests share."""
 
+import functools
 import os
-import tempfile
-from pathlib import Path
 
-# Compilation is most of the suite's time, and tiny models gain nothing from the costly passes.
-FAST_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-os.environ["XLA_FLAGS"] = f"{FAST_COMPILATION} --xla_force_host_platform_device_count=8"
-os.environ["JAX_PLATFORMS"] = "cpu"
-_cache = os.environ.setdefault(
-    "JAX_COMPILATION_CACHE_DIR", str(Path(tempfile.gettempdir()) / "jaxgan-test-compilations")
-)
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import jax
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
 
-import functools  # noqa: E402
-
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-from hypothesis import HealthCheck, settings  # noqa: E402
-
-from jaxgan import data, latents, losses, optimizers, penalties  # noqa: E402
-from jaxgan.gans.unconditional import unconditional  # noqa: E402
-from jaxgan.models import dcgan  # noqa: E402
+from jaxgan import data, latents, losses, optimizers, penalties
+from jaxgan.gans.unconditional import unconditional
+from jaxgan.models import dcgan
+from tests import commands
 
 settings.register_profile(
     "jaxgan", deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("jaxgan")
+
+
+def pytest_collection_modifyitems(items):
+    """One worker makes the run that several tests look at."""
+    for item in items:
+        if "finished" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group("finished"))
 
 
 def component(present: bool, name: str, how: str) -> None:
@@ -86,6 +80,18 @@ def key():
     return jax.random.key(0)
 
 
-@pytest.fixture
-def rows():
-    return jnp.arange(16)
+@pytest.fixture(scope="session")
+def configs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("configs")
+    for base in ("dcgan_mnist", "wgan_gp_mnist", "gan_gaussians"):
+        (folder / f"{base}.py").write_text(commands.TINY.format(base=base))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(configs, tmp_path_factory):
+    """A run from another folder than the project's, by a real process."""
+    cwd = tmp_path_factory.mktemp("elsewhere")
+    result = commands.execute(f"--config={configs}/dcgan_mnist.py", "--workdir=out", cwd=cwd)
+    assert result.returncode == 0, result.stderr
+    return cwd / "out", result

@@ -151,7 +151,7 @@ def test_every_flipped_byte_is_found(directory):
 def test_all_damaged_is_an_error_and_never_a_fresh_start(directory):
     for step in (2, 3, 4):
         _garble(directory, step)
-    with pytest.raises(SetupError, match="no checkpoint in .* can be read .*4: .*3: .*2: .*start over"):
+    with pytest.raises(SetupError, match=r"no checkpoint in .* can be read .*4: .*3: .*2: .*start over"):
         read(directory)
 
 
@@ -159,7 +159,7 @@ def test_another_format_is_refused(directory):
     meta = directory / "4" / "meta" / "metadata"
     value = json.loads(meta.read_text())
     meta.write_text(json.dumps({**value, "format": 99}))
-    with pytest.raises(SetupError, match="format 99.*reads format 1"):
+    with pytest.raises(SetupError, match=r"format 99.*reads format 1"):
         read(directory)
 
 

@@ -1,3 +1,5 @@
+import gzip
+import json
 import re
 import shutil
 from pathlib import Path
@@ -9,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from experiments import run
 from jaxgan import data
 from jaxgan.data import source as source_module
 from jaxgan.data.points import grid, ring
 from jaxgan.errors import SetupError
+from tests.commands import main
 from tests.conftest import component
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -152,7 +156,10 @@ def folder(tmp_path):
     root = tmp_path / "pictures"
     (root / "cats" / "grey").mkdir(parents=True)
     (root / "dogs").mkdir()
-    noise = lambda *shape: rng.integers(0, 255, shape, dtype=np.uint8)  # noqa: E731
+
+    def noise(*shape):
+        return rng.integers(0, 255, shape, dtype=np.uint8)
+
     Image.fromarray(noise(40, 60, 3)).save(root / "cats" / "a.png")
     Image.fromarray(noise(33, 21, 3)).save(root / "cats" / "b.JPG", format="JPEG")
     Image.fromarray(noise(20, 20)).save(root / "cats" / "grey" / "c.gif")
@@ -216,7 +223,7 @@ def test_a_file_that_cannot_be_decoded_is_named_or_skipped(folder):
 
 
 def test_folders_that_will_not_do(tmp_path):
-    with pytest.raises(SetupError, match="data.path is empty"):
+    with pytest.raises(SetupError, match=r"data.path is empty"):
         open_folder("")
     with pytest.raises(SetupError, match="is not a folder"):
         open_folder(tmp_path / "nowhere")
@@ -239,7 +246,7 @@ def test_a_folder_too_large_for_memory_gives_the_same_batches(folder, monkeypatc
 
 
 def test_unknown_names_are_refused_with_the_nearest():
-    with pytest.raises(SetupError, match="unknown data.name 'foldr': did you mean 'folder'"):
+    with pytest.raises(SetupError, match=r"unknown data.name 'foldr': did you mean 'folder'"):
         data.open_source("foldr")
     with pytest.raises(SetupError, match="'tfds/fashion_mnst': did you mean 'tfds/fashion_mnist'"):
         data.open_source("tfds/fashion_mnst", path=None, size=28, channels=1)
@@ -273,6 +280,27 @@ def fashion_mnist_dir(tmp_path_factory):
 
 @pytest.mark.component
 @pytest.mark.xdist_group("tfds")
+def test_the_fashion_mnist_config_trains_on_what_tfds_prepared(fashion_mnist_dir, tmp_path, capsys):
+    code = main(
+        run,
+        "--config=dcgan_fashion_mnist.py",
+        f"--config.data.path={fashion_mnist_dir}",
+        f"--workdir={tmp_path}/out",
+        "--config.num_steps=4",
+        "--config.batch_size=8",
+        "--config.log_every=2",
+        "--config.models.generator.width=4",
+        "--config.models.critic.width=4",
+    )
+    assert code == 0
+    receipt = json.loads((tmp_path / "out" / "receipt.json").read_text())
+    assert (receipt["step"], receipt["num_examples"]) == (4, 60_000)
+    assert capsys.readouterr().out.splitlines()[-1] == receipt["state_sha256"]
+    assert (tmp_path / "out" / "samples" / "4.png").is_file()
+
+
+@pytest.mark.component
+@pytest.mark.xdist_group("tfds")
 def test_tfds_prepares_and_serves_fashion_mnist(fashion_mnist_dir):
     source = data.open_source("tfds/fashion_mnist", path=str(fashion_mnist_dir), size=28, channels=1)
     assert source.num_examples == 60_000
@@ -280,14 +308,12 @@ def test_tfds_prepares_and_serves_fashion_mnist(fashion_mnist_dir):
     assert batch["real"].shape == (1, 64, 28, 28, 1)
     assert set(batch["labels"].ravel()) <= set(range(10))
     # Against the original file: every image served is one of its 60,000.
-    import gzip
-
     raw = gzip.decompress((FASHION / "train-images-idx3-ubyte.gz").read_bytes())
     originals = {image.tobytes() for image in np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 784)}
     assert all(image.tobytes() in originals for image in batch["real"][0])
     again = data.open_source("tfds/fashion_mnist", path=str(fashion_mnist_dir), size=28, channels=1)
     assert again.num_examples == 60_000  # the second time nothing is prepared
-    with pytest.raises(SetupError, match="unknown data.split 'trian': did you mean 'train'"):
+    with pytest.raises(SetupError, match=r"unknown data.split 'trian': did you mean 'train'"):
         data.open_source(
             "tfds/fashion_mnist", path=str(fashion_mnist_dir), size=28, channels=1, split="trian"
         )

@@ -104,7 +104,9 @@ def test_third_derivatives_of_a_cubic_critic(name):
     x = jnp.ones((4, *SHAPE))
 
     def value(s):
-        critic = lambda x: s**3 * jnp.sum(x, (1, 2, 3)) / jnp.sqrt(6.0)  # noqa: E731
+        def critic(x):
+            return s**3 * jnp.sum(x, (1, 2, 3)) / jnp.sqrt(6.0)
+
         return penalties.PENALTIES[name](critic, x, -x, jax.random.key(0))
 
     third = jax.grad(jax.grad(jax.grad(value)))(1.2)
@@ -126,7 +128,10 @@ def test_flat_critic_has_finite_derivatives(name):
 
 def test_patch_critic_is_summed():
     w = np.ones(SHAPE, np.float32)
-    patch = lambda x: jnp.stack([linear(w)(x), 2 * linear(w)(x)], axis=1)  # noqa: E731
+
+    def patch(x):
+        return jnp.stack([linear(w)(x), 2 * linear(w)(x)], axis=1)
+
     x = jnp.zeros((2, *SHAPE))
     np.testing.assert_allclose(penalties.r1_penalty(patch, x), 0.5 * 9 * 6, rtol=1e-6)
 

@@ -21,7 +21,7 @@ def get_config() -> ConfigDict:
     config.log_every = 20
     config.sample_every = 500
     config.checkpoint_every = 1000
-    config.data.update({"name": "tfds/celeb_a", "size": 64, "channels": 3})
+    config.data.update({"name": "tfds/celeb_a", "split": "train", "size": 64, "channels": 3})
     config.latent.prior = "uniform"
     for player in ("generator", "critic"):
         config.models[player].update({"width": 128, "kernel_size": 5})

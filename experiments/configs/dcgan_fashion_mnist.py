@@ -15,4 +15,5 @@ def get_config() -> ConfigDict:
     """The networks and optimisers of dcgan_mnist on 60,000 pictures of clothes."""
     config = dcgan_mnist.get_config()
     config.data.name = "tfds/fashion_mnist"
+    config.data.split = "train"
     return config

@@ -20,6 +20,7 @@ def get_config() -> ConfigDict:
     config.ema_decay = 0.995
     config.sample_every = config.checkpoint_every = 400
     config.data.name = "folder"
+    del config.data.split
     for player in ("generator", "critic"):
         config.models[player].update({"width": 32, "kernel_size": 4})
         config.optimizers[player].learning_rate = 5e-4

@@ -1,6 +1,5 @@
 """Problems in the plane, as JAX functions of a key, sampled inside the compiled step."""
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -102,4 +101,4 @@ def ring_source(**_: Any) -> Source:
 
 def grid_source(**_: Any) -> Source:
     """The grid of 25 Gaussians."""
-    return from_sampler(functools.partial(grid))
+    return from_sampler(grid)

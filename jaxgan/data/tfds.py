@@ -71,8 +71,7 @@ def from_tfds(
         names = [f"tfds/{builder}" for builder in tfds.list_builders()]
         if f"tfds/{name.split('/')[0].split(':')[0]}" in names:
             raise SetupError(f"data.name tfds/{name}: {' '.join(str(error).split())[:300]}") from error
-        near = unknown("data.name", f"tfds/{name}", names)
-        raise SetupError(str(near).split(" (valid:")[0]) from error  # there are over a thousand
+        raise unknown("data.name", f"tfds/{name}", names) from error
     try:
         builder.download_and_prepare()
     except Exception as error:  # downloads fail in as many ways as there are servers

@@ -100,12 +100,15 @@ def unconditional(
         fake, _ = generate(state, state.generator.params, batch, key, advance=False)
         real_logits, model_state = apply(state.critic, params, state.critic.model_state, real, advance=True)
         fake_logits, model_state = apply(state.critic, params, model_state, fake, advance=False)
+
+        def judge(x: Array) -> Array:
+            return apply(state.critic, params, model_state, x, advance=False)[0]
+
         value = critic_side(real_logits, fake_logits)
         metrics = {"real_logits": jnp.mean(real_logits), "fake_logits": jnp.mean(fake_logits)}
         keys = latents.row_keys(jax.random.fold_in(key, 1), batch["row"])
         for name, penalty in penalties.items():
-            critic_fn = lambda x: apply(state.critic, params, model_state, x, advance=False)[0]  # noqa: E731
-            metrics[name] = penalty(critic_fn, real, fake, keys)
+            metrics[name] = penalty(judge, real, fake, keys)
             value += metrics[name]
         return value, Aux(metrics, model_state, state.extra)
 

@@ -1,0 +1,154 @@
+"""What the user got wrong: status 2, one line, nothing written."""
+
+import re
+import sys
+
+import pytest
+
+from experiments import cli, run, sample
+from tests.commands import ROOT, TINY, execute, main
+
+
+def refusal(capsys, monkeypatch, *arguments, module=run):
+    """The one line on standard error of a command that is refused with status 2."""
+    monkeypatch.setattr(sys, "argv", ["program", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit_:
+        cli.call(module.main)
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1, error
+    assert "Traceback" not in error
+    return error
+
+
+MNIST = "--config=dcgan_mnist.py"
+ONLY_A_SEED = "from ml_collections import ConfigDict\ndef get_config(): return ConfigDict({'seed': 1})"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no config given.*dcgan_mnist.py"),
+        (["--config=dcgan_mnst.py"], "unknown config 'dcgan_mnst.py': did you mean 'dcgan_mnist.py'"),
+        ([MNIST, "--wrkdir=x"], "(?i)unknown command line flag 'wrkdir'.*workdir"),
+        ([MNIST, "extra"], "unexpected argument 'extra'"),
+        (
+            [MNIST, "--config.bach_size=3"],
+            "unknown config field 'bach_size': did you mean 'batch_size'",
+        ),
+        (
+            [MNIST, "--config.models.critic.widht=3"],
+            "unknown config field 'models.critic.widht': did you mean 'models.critic.width'",
+        ),
+        ([MNIST, "--config.num_steps=many"], "config.num_steps=many"),
+        ([MNIST, "--config.num_steps=0"], "num_steps is 0: give a whole number"),
+        ([MNIST, "--config.seed=-1"], "seed is -1"),
+        ([MNIST, "--config.ema_decay=1.5"], "ema_decay is 1.5"),
+        ([MNIST, "--config.loss=hing"], "unknown loss 'hing': did you mean 'hinge'"),
+        ([MNIST, "--config.data.name=digit"], "unknown data.name 'digit'.*'digits'"),
+        (
+            [MNIST, "--config.latent.prior=norml"],
+            "unknown latent.prior 'norml'.*'normal'",
+        ),
+        ([MNIST, "--config.models.critic.norm=bach"], "unknown norm 'bach'.*'batch'"),
+        (
+            [MNIST, "--config.models.critic.family=dcgn"],
+            "unknown models.critic.family 'dcgn'",
+        ),
+        ([MNIST, "--config.data.size=30"], "unknown image size '30'"),
+        (
+            [MNIST, "--config.optimizers.critic.name=adm"],
+            "config.optimizers.critic: unknown optimizer 'adm': did you mean 'adam'",
+        ),
+        (
+            [MNIST, "--config.penalties.r1.weight=1.0"],
+            "penalties r1 need a gradient for each sample.*'batch_stats'",
+        ),
+        ([MNIST, "--config.batch_size=12"], "batch_size 12 .*8 devices: try 8 or 16"),
+        (["--config=dcgan_folder.py"], "data.path is empty"),
+        (
+            ["--config=dcgan_folder.py", "--config.data.path=/nowhere"],
+            "data.path '/nowhere' is not a folder",
+        ),
+        (["--config=gan_gaussians.py", "--config.models.critic.family=dcgan"], "dcgan makes images"),
+        (["--config=gan_gaussians.py:nonsense"], "nonsense"),
+    ],
+)
+def test_mistakes_are_refused_in_one_line(arguments, message, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    error = refusal(capsys, monkeypatch, *arguments)
+    assert re.search(message, error), error
+    assert not list(tmp_path.iterdir())  # nothing half-written
+
+
+def test_a_real_process_exits_with_status_2_and_one_line(tmp_path):
+    result = execute("--config=dcgan_mnist.py", "--config.loss=hing", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert re.fullmatch(r"error: unknown loss 'hing'.*\n", result.stderr)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import nowhere", "ModuleNotFoundError.*nowhere"),
+        ("def get_config(: pass", "SyntaxError"),
+        ("def get_config(): return 3", "ConfigDict"),
+        (
+            "from ml_collections import ConfigDict\ndef get_config(): return ConfigDict({'seed': 1})",
+            "no field num_steps",
+        ),
+    ],
+)
+def test_config_files_that_do_not_load(text, message, capsys, monkeypatch, tmp_path):
+    (tmp_path / "mine.py").write_text(text)
+    error = refusal(capsys, monkeypatch, f"--config={tmp_path}/mine.py", f"--workdir={tmp_path}/out")
+    assert re.search(message, error), error
+
+
+def test_a_directory_belongs_to_one_config(finished, configs, capsys, monkeypatch):
+    directory, _ = finished
+    error = refusal(
+        capsys,
+        monkeypatch,
+        f"--config={configs}/dcgan_mnist.py",
+        f"--workdir={directory}",
+        "--config.optimizers.critic.learning_rate=0.1",
+    )
+    assert re.search(
+        r"belongs to a run of another config \(optimizers.critic.learning_rate was .* now 0.1\)", error
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out=x.png"], "no --workdir"),
+        (["--workdir=nowhere", "--out=x.png"], "nowhere.*no run"),
+        (["--workdir={finished}", "--out=x.png", "--num=0"], "--num"),
+        (["--workdir={finished}", "--out=x.png", "--truncation=-1"], "--truncation"),
+        (["--workdir={finished}", "--out=nowhere/x.png"], "nowhere"),
+        (["--workdir={finished}", "--out=x.txt"], "x.txt"),
+    ],
+)
+def test_sample_refuses_mistakes(arguments, message, finished, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    arguments = [argument.format(finished=finished[0]) for argument in arguments]
+    assert re.search(message, refusal(capsys, monkeypatch, *arguments, module=sample))
+    assert not list(tmp_path.iterdir())
+
+
+def test_help(capsys):
+    assert main(run, "--help") == 0
+    assert "--workdir" in capsys.readouterr().out
+
+
+def test_bare_names_paths_and_arguments(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.resolve("dcgan_mnist.py")[0] == ROOT / "experiments" / "configs" / "dcgan_mnist.py"
+    assert cli.resolve("dcgan_mnist")[0] == ROOT / "experiments" / "configs" / "dcgan_mnist.py"
+    (tmp_path / "dcgan_mnist.py").write_text(TINY.format(base="dcgan_mnist"))
+    assert cli.resolve("dcgan_mnist.py")[0].resolve() == tmp_path / "dcgan_mnist.py"
+    config = cli.load("dcgan_mnist.py:7")
+    assert (config.values.seed, config.name) == (7, "dcgan_mnist-7")
