@@ -14,7 +14,7 @@ from experiments.cli import flatten
 from jaxgan import data, latents, losses, optimizers, penalties
 from jaxgan.errors import SetupError, unknown
 from jaxgan.gans.unconditional import Penalty, unconditional
-from jaxgan.models import dcgan, mlp
+from jaxgan.models import dcgan, mlp, resnet
 from jaxgan.state import GANState
 from jaxgan.steps import GAN
 
@@ -55,7 +55,11 @@ class Family(NamedTuple):
     critic: type[nn.Module]
 
 
-FAMILIES = {"dcgan": Family(dcgan.Generator, dcgan.Critic), "mlp": Family(mlp.Generator, mlp.Critic)}
+FAMILIES = {
+    "dcgan": Family(dcgan.Generator, dcgan.Critic),
+    "mlp": Family(mlp.Generator, mlp.Critic),
+    "resnet": Family(resnet.Generator, resnet.Critic),
+}
 
 
 def check(config: ConfigDict) -> None:
@@ -108,9 +112,9 @@ def _models(config: ConfigDict, shape: tuple[int, ...]) -> tuple[nn.Module, nn.M
         family = config.models[role].family
         if family not in FAMILIES:
             raise unknown(f"models.{role}.family", family, FAMILIES)
-        if family == "dcgan" and len(shape) != 3:
+        if family != "mlp" and len(shape) != 3:
             raise SetupError(
-                f"models.{role}.family dcgan makes images, data.name {config.data.name} has points"
+                f"models.{role}.family {family} makes images, data.name {config.data.name} has points"
             )
         families[role] = FAMILIES[family]
     image = {"size": shape[0], "channels": shape[-1]} if len(shape) == 3 else {}

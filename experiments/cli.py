@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 from absl import flags, logging
 from ml_collections import config_dict, config_flags
 
+from jaxgan import memory
 from jaxgan.errors import SetupError, unknown
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -33,6 +34,7 @@ def call(main: Callable[[list[str]], None]) -> NoReturn:
     0 done; 1 a failure while running; 2 what the user got wrong; 130 or 143 stopped by a signal.
     """
     logging.set_verbosity(logging.ERROR)  # libraries' remarks would drown ours
+    memory.keep_freed_memory()
     signal.signal(signal.SIGTERM, lambda *_: fail(143, "terminated before training began"))
     try:
         main(sys.argv)

@@ -5,10 +5,10 @@ The three are one trilinear form read three ways, for images x, kernels w and ou
     ⟨conv(x, w), y⟩  =  ⟨x, transpose(y, w)⟩  =  ⟨w, correlate(x, y)⟩
 
 so the derivative of each in either argument is one of the other two. Saying so keeps derivatives of every
-order inside this file. It matters: left to itself, the kernel gradient of a transposed convolution
-becomes a convolution over a dilated input, for which XLA's CPU backend has no fast kernel. As the kernel
-correlation of the strided convolution, forward pass and gradient of such a layer of a DCGAN take 4 to 9
-times less time: ``python -m benchmarks.transpose_gradient``.
+order inside this file, and what computes the form fast computes them all. On GPU and TPU that is XLA's own
+convolution. On CPU, where its kernel gradients and transposes find no fast kernel, it is Winograd's minimal
+filtering or, for few channels, one matrix product (:mod:`jaxgan.winograd`): measured by
+``python -m benchmarks.convolutions``.
 
 Derivatives are reverse-mode (``jax.grad``, nested as often as wanted); ``jax.jvp`` is not defined.
 """
@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from jaxgan import winograd
 
 Array = jax.Array
 
@@ -39,6 +41,15 @@ class Geometry(NamedTuple):
     stride: int
     padding: tuple[tuple[int, int], tuple[int, int]]
 
+    @property
+    def out(self) -> tuple[int, int]:
+        """(H', W') of y, in pixels."""
+        height, width = (
+            (side + sum(padding) - window) // self.stride + 1
+            for side, window, padding in zip(self.size, self.kernel, self.padding, strict=True)
+        )
+        return height, width
+
 
 def same(size: Sequence[int], kernel: Sequence[int], stride: int) -> Geometry:
     """The geometry whose output is ⌈size / stride⌉, the smaller half of the padding first."""
@@ -51,20 +62,100 @@ def same(size: Sequence[int], kernel: Sequence[int], stride: int) -> Geometry:
     return Geometry((size[0], size[1]), (kernel[0], kernel[1]), stride, padding)
 
 
-def _forward(x: Array, w: Array, geometry: Geometry) -> Array:
-    return lax.conv_general_dilated(
-        x,
-        w,
-        (geometry.stride, geometry.stride),
-        geometry.padding,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+# Channels (times stride², over phases) under which α² products are too thin to be worth it.
+THIN = 64
+# Taps (over phases) above which minimal filtering loses more than 1e-5 in float32.
+MOST_TAPS = 5
+
+
+def _tiling(geometry: Geometry, inputs: int) -> winograd.Tiling | None:
+    """How to cut a convolution up on a CPU; None if XLA's own is the best there is."""
+    taps = max(-(-window // geometry.stride) for window in geometry.kernel)
+    if taps == 1 or inputs * geometry.stride**2 < THIN or min(geometry.out) == 1:
+        m = 1
+    elif taps <= MOST_TAPS:
+        m = 2
+    else:
+        return None
+    (top, _), (left, _) = geometry.padding
+    return winograd.Tiling(geometry.size, geometry.kernel, geometry.stride, (top, left), geometry.out, m)
+
+
+def _mirrored(geometry: Geometry) -> Geometry:
+    """The geometry in which images and outputs have changed places, for stride 1."""
+    padding = tuple(
+        (window - 1 - low, window - 1 - high)
+        for window, (low, high) in zip(geometry.kernel, geometry.padding, strict=True)
     )
+    return Geometry(geometry.out, geometry.kernel, 1, (padding[0], padding[1]))
 
 
-def _transpose(y: Array, w: Array, geometry: Geometry) -> Array:
+def _mirror(w: Array) -> Array:
+    return w[::-1, ::-1].swapaxes(2, 3)
+
+
+def _thin_outputs(geometry: Geometry, inputs: int, outputs: int) -> bool:
+    return geometry.stride == 1 and outputs < min(inputs, THIN)
+
+
+def _lax_conv(x: Array, w: Array, geometry: Geometry) -> Array:
+    strides = (geometry.stride, geometry.stride)
+    numbers = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, w, strides, geometry.padding, dimension_numbers=numbers)
+
+
+def _lax_transpose(y: Array, w: Array, geometry: Geometry) -> Array:
     x = jax.ShapeDtypeStruct((y.shape[0], *geometry.size, w.shape[2]), y.dtype)
-    (out,) = jax.linear_transpose(lambda x: _forward(x, w, geometry), x)(y)
+    (out,) = jax.linear_transpose(lambda x: _lax_conv(x, w, geometry), x)(y)
     return out
+
+
+def _lax_correlate(x: Array, y: Array, geometry: Geometry) -> Array:
+    w = jax.ShapeDtypeStruct((*geometry.kernel, x.shape[3], y.shape[3]), y.dtype)
+    (out,) = jax.linear_transpose(lambda w: _lax_conv(x, w, geometry), w)(y)
+    return out
+
+
+def _cpu_conv(x: Array, w: Array, geometry: Geometry) -> Array:
+    inputs, outputs = w.shape[2:]
+    if _thin_outputs(geometry, inputs, outputs):
+        return _cpu_transpose(x, _mirror(w), _mirrored(geometry))
+    tiling = _tiling(geometry, inputs)
+    return winograd.conv(x, w, tiling) if tiling else _lax_conv(x, w, geometry)
+
+
+def _cpu_transpose(y: Array, w: Array, geometry: Geometry) -> Array:
+    inputs, outputs = w.shape[2:]
+    if _thin_outputs(geometry, inputs, outputs):
+        return _cpu_conv(y, _mirror(w), _mirrored(geometry))
+    tiling = _tiling(geometry, inputs)
+    return winograd.transpose(y, w, tiling) if tiling else _lax_transpose(y, w, geometry)
+
+
+def _cpu_correlate(x: Array, y: Array, geometry: Geometry) -> Array:
+    inputs, outputs = x.shape[3], y.shape[3]
+    if _thin_outputs(geometry, inputs, outputs):
+        return _mirror(_cpu_correlate(y, x, _mirrored(geometry)))
+    tiling = _tiling(geometry, inputs)
+    return winograd.correlate(x, y, tiling) if tiling else _lax_correlate(x, y, geometry)
+
+
+def _on_platform(cpu: Callable[..., Array], default: Callable[..., Array]) -> Callable[..., Array]:
+    """Chooses when the program is compiled, so that one program serves all."""
+
+    def dispatch(a: Array, b: Array, geometry: Geometry) -> Array:
+        if a.dtype != jnp.float32:  # in bfloat16 minimal filtering's sums cost too much precision
+            return default(a, b, geometry)
+        return lax.platform_dependent(
+            a, b, cpu=lambda a, b: cpu(a, b, geometry), default=lambda a, b: default(a, b, geometry)
+        )
+
+    return dispatch
+
+
+_conv = _on_platform(_cpu_conv, _lax_conv)
+_transpose = _on_platform(_cpu_transpose, _lax_transpose)
+_correlate = _on_platform(_cpu_correlate, _lax_correlate)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -79,7 +170,7 @@ def conv(x: Array, w: Array, geometry: Geometry) -> Array:
     Returns:
       (B, H', W', O).
     """
-    return _forward(x, w, geometry)
+    return _conv(x, w, geometry)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -94,21 +185,7 @@ def transpose(y: Array, w: Array, geometry: Geometry) -> Array:
     Returns:
       (B, H, W, I).
     """
-    grow = max(
-        0, *(-((side - window) // 2) for side, window in zip(y.shape[1:3], geometry.kernel, strict=True))
-    )
-    if not grow:
-        return _transpose(y, w, geometry)
-
-    def grown(y: Array, w: Array) -> Array:
-        # XLA's CPU backend has no fast kernel for images smaller than the kernel (DCGAN's 4×4×1024 under
-        # 5×5): zeros around y, and the edges they make cut off again, are 20 times faster there.
-        (height, width), margin = geometry.size, grow * geometry.stride
-        wide = geometry._replace(size=(height + 2 * margin, width + 2 * margin))
-        out = _transpose(jnp.pad(y, ((0, 0), (grow, grow), (grow, grow), (0, 0))), w, wide)
-        return out[:, margin : margin + height, margin : margin + width]
-
-    return lax.platform_dependent(y, w, cpu=grown, default=lambda y, w: _transpose(y, w, geometry))
+    return _transpose(y, w, geometry)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -123,9 +200,7 @@ def correlate(x: Array, y: Array, geometry: Geometry) -> Array:
     Returns:
       (kh, kw, I, O).
     """
-    w = jax.ShapeDtypeStruct((*geometry.kernel, x.shape[3], y.shape[3]), y.dtype)
-    (out,) = jax.linear_transpose(lambda w: _forward(x, w, geometry), w)(y)
-    return out
+    return _correlate(x, y, geometry)
 
 
 def _keep(

@@ -1,9 +1,12 @@
 """Layers that models are made of: dense and convolutional, each spectrally normalised on request."""
 
+import functools
 from collections.abc import Callable
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
+from jax import lax
 
 from jaxgan import conv, spectral
 
@@ -11,6 +14,17 @@ Array = jax.Array
 Initializer = Callable[..., Array]
 
 NORMS = ("batch", "layer", "none", "spectral")
+
+
+def _kernel(
+    module: nn.Module, shape: tuple[int, ...], init: Initializer, spectral_norm: bool, train: bool
+) -> Array:
+    kernel = module.param("kernel", init, shape)
+    return spectral.normalize(module, kernel, train=train) if spectral_norm else kernel
+
+
+def _biased(module: nn.Module, y: Array, use_bias: bool) -> Array:
+    return y + module.param("bias", nn.initializers.zeros, (y.shape[-1],)) if use_bias else y
 
 
 class Dense(nn.Module):
@@ -24,11 +38,10 @@ class Dense(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, I) to (B, features)."""
-        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
-        if self.spectral:
-            kernel = spectral.normalize(self, kernel, train=train)
-        y = x @ kernel
-        return y + self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else y
+        shape = (x.shape[-1], self.features)
+        return _biased(
+            self, x @ _kernel(self, shape, self.kernel_init, self.spectral, train), self.use_bias
+        )
 
 
 class Conv(nn.Module):
@@ -45,11 +58,11 @@ class Conv(nn.Module):
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, H, W, I) to (B, ⌈H/stride⌉, ⌈W/stride⌉, features)."""
         window = (self.kernel_size, self.kernel_size)
-        kernel = self.param("kernel", self.kernel_init, (*window, x.shape[-1], self.features))
-        if self.spectral:
-            kernel = spectral.normalize(self, kernel, train=train)
+        kernel = _kernel(
+            self, (*window, x.shape[-1], self.features), self.kernel_init, self.spectral, train
+        )
         y = conv.conv(x, kernel, conv.same(x.shape[1:3], window, self.stride))
-        return y + self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else y
+        return _biased(self, y, self.use_bias)
 
 
 class ConvTranspose(nn.Module):
@@ -66,12 +79,166 @@ class ConvTranspose(nn.Module):
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, H, W, I) to (B, stride·H, stride·W, features)."""
         window = (self.kernel_size, self.kernel_size)
-        kernel = self.param("kernel", self.kernel_init, (*window, x.shape[-1], self.features))
-        if self.spectral:
-            kernel = spectral.normalize(self, kernel, train=train)
+        kernel = _kernel(
+            self, (*window, x.shape[-1], self.features), self.kernel_init, self.spectral, train
+        )
         size = (x.shape[1] * self.stride, x.shape[2] * self.stride)
         y = conv.transpose(x, kernel.swapaxes(2, 3), conv.same(size, window, self.stride))
-        return y + self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else y
+        return _biased(self, y, self.use_bias)
+
+
+def _box(kernel: Array) -> Array:
+    """The sum of a kernel and its shifts by a pixel: (k, k, I, O) to (k + 1, k + 1, I, O)."""
+    for axis in (0, 1):
+        before, after = [[(0, 0)] * 4 for _ in range(2)]
+        before[axis], after[axis] = (1, 0), (0, 1)
+        kernel = jnp.pad(kernel, before) + jnp.pad(kernel, after)
+    return kernel
+
+
+class UpsampleConv(nn.Module):
+    """Nearest-neighbour upsampling by 2, then a convolution of odd size with padding SAME.
+
+    Each output pixel sees at most two inputs a side, so the two are one fractionally-strided convolution by
+    the kernel's sum over neighbouring pixels: the same numbers from 4 products instead of 9, at size 3.
+    """
+
+    features: int
+    kernel_size: int = 3
+    use_bias: bool = True
+    spectral: bool = False
+    kernel_init: Initializer = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Maps (B, H, W, I) to (B, 2H, 2W, features)."""
+        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+        kernel = _box(_kernel(self, shape, self.kernel_init, self.spectral, train))
+        geometry = conv.same((2 * x.shape[1], 2 * x.shape[2]), kernel.shape[:2], 2)
+        y = conv.transpose(x, kernel[::-1, ::-1].swapaxes(2, 3), geometry)
+        return _biased(self, y, self.use_bias)
+
+
+class ConvMeanPool(nn.Module):
+    """A convolution of odd size with padding SAME, then the mean over 2 × 2 pixels.
+
+    The two are one convolution of stride 2 by the kernel's mean over neighbouring pixels.
+    """
+
+    features: int
+    kernel_size: int = 3
+    use_bias: bool = True
+    spectral: bool = False
+    kernel_init: Initializer = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Maps (B, 2H, 2W, I) to (B, H, W, features)."""
+        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+        kernel = _box(_kernel(self, shape, self.kernel_init, self.spectral, train)) / 4
+        y = conv.conv(x, kernel, conv.same(x.shape[1:3], kernel.shape[:2], 2))
+        return _biased(self, y, self.use_bias)
+
+
+def upsample(x: Array) -> Array:
+    """Nearest-neighbour upsampling by 2: (B, H, W, C) to (B, 2H, 2W, C)."""
+    b, h, w, c = x.shape
+    return jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c)).reshape(b, 2 * h, 2 * w, c)
+
+
+def mean_pool(x: Array) -> Array:
+    """The mean over 2 × 2 pixels: (B, 2H, 2W, C) to (B, H, W, C)."""
+    b, h, w, c = x.shape
+    return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
+
+
+def _pmean(tree: tuple[Array, ...], axis_name: str | None) -> tuple[Array, ...]:
+    return tree if axis_name is None else lax.pmean(tree, axis_name)
+
+
+def _moments(x: Array, axis_name: str | None) -> tuple[Array, Array]:
+    axes = tuple(range(x.ndim - 1))
+    mean, square = _pmean((jnp.mean(x, axes), jnp.mean(jnp.square(x), axes)), axis_name)
+    return mean, jnp.maximum(square - jnp.square(mean), 0.0)  # rounding may take it below
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def batch_norm(
+    x: Array, scale: Array, bias: Array, epsilon: float, axis_name: str | None = None
+) -> tuple[Array, Array, Array]:
+    """y = scale · (x − mean) / √(var + ε) + bias, by the batch's own mean and variance.
+
+    Its derivative is written out below: so two forward passes, one differentiated and one not, are the same
+    operations, and XLA computes them once (a DCGAN's step makes the same samples for both players).
+
+    Args:
+      x: (B, ..., C).
+      scale: (C,).
+      bias: (C,).
+      epsilon: ε.
+      axis_name: the ``pmap`` axis that the batch is split over, if any.
+
+    Returns:
+      y, shaped as x, and the biased mean and variance over all axes but the last, (C,) each. No gradient
+      flows through the latter two.
+
+    References:
+      Ioffe & Szegedy, 2015, https://arxiv.org/abs/1502.03167
+    """
+    return _batch_norm_forward(x, scale, bias, epsilon, axis_name)[0]
+
+
+def _batch_norm_forward(
+    x: Array, scale: Array, bias: Array, epsilon: float, axis_name: str | None
+) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
+    mean, var = _moments(x, axis_name)
+    inverse = lax.rsqrt(var + epsilon)
+    y = (x - mean) * (inverse * scale) + bias
+    return (y, mean, var), (x, mean, inverse, scale)
+
+
+def _batch_norm_backward(
+    epsilon: float, axis_name: str | None, residuals: tuple[Array, ...], gradients: tuple[Array, ...]
+) -> tuple[Array, Array, Array]:
+    x, mean, inverse, scale = residuals
+    g, axes = gradients[0], tuple(range(x.ndim - 1))
+    normal = (x - mean) * inverse
+    g_mean, g_normal = jnp.mean(g, axes), jnp.mean(g * normal, axes)
+    count = x.size // x.shape[-1]
+    d_scale, d_bias = count * g_normal, count * g_mean
+    # The batch's moments depend on every sample, wherever it lies.
+    g_mean, g_normal = _pmean((g_mean, g_normal), axis_name)
+    return scale * inverse * (g - g_mean - normal * g_normal), d_scale, d_bias
+
+
+batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation, with averages of the batches' moments in ``batch_stats`` for evaluation."""
+
+    axis_name: str | None = None
+    scale_init: Initializer = nn.initializers.ones
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Maps (B, ..., C) to the same shape."""
+        shape = (x.shape[-1],)
+        scale = self.param("scale", self.scale_init, shape)
+        bias = self.param("bias", nn.initializers.zeros, shape)
+        mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
+        var = self.variable("batch_stats", "var", jnp.ones, shape)
+        if not train:
+            return (x - mean.value) * (lax.rsqrt(var.value + self.epsilon) * scale) + bias
+        # Initialisation may see one device's share alone, outside the axis.
+        axis_name = None if self.is_initializing() else self.axis_name
+        y, *moments = batch_norm(x, scale, bias, self.epsilon, axis_name)
+        if self.is_mutable_collection("batch_stats") and not self.is_initializing():
+            for average, moment in zip((mean, var), moments, strict=True):
+                average.value = self.momentum * average.value + (1 - self.momentum) * moment
+        return y
 
 
 class Norm(nn.Module):
@@ -89,14 +256,7 @@ class Norm(nn.Module):
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, ..., C) to the same shape."""
         if self.kind == "batch":
-            return nn.BatchNorm(
-                use_running_average=not train,
-                momentum=0.9,
-                epsilon=1e-5,
-                scale_init=self.scale_init,
-                axis_name=self.axis_name,
-                name="batch_norm",
-            )(x)
+            return BatchNorm(self.axis_name, self.scale_init, name="batch_norm")(x, train)
         if self.kind == "layer":
             # Over all of a sample, with a scale per channel, as WGAN-GP does for want of batch statistics.
             axes = tuple(range(1, x.ndim))

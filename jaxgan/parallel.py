@@ -19,6 +19,10 @@ from jaxgan.errors import SetupError
 PyTree = Any
 AXIS = "batch"
 
+# Which operations XLA's CPU backend gives to YNNPACK. By default single matrix products are among them, and
+# run on one thread each; without them they run on all. (The option is a list; it has to name something.)
+CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
+
 
 def device_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     """A one-dimensional mesh named ``"batch"`` over the devices, all of them by default."""
@@ -63,7 +67,8 @@ def shard_batch(batch: Mapping[str, np.ndarray], mesh: Mesh, *, axis: int = 1) -
 def jit_step(step: Callable[..., PyTree], mesh: Mesh) -> Callable[..., PyTree]:
     """Compiles ``step(state, batch) -> (state, metrics)`` for sharded batches; the state is donated."""
     everywhere = NamedSharding(mesh, PartitionSpec())
-    return jax.jit(step, donate_argnums=0, out_shardings=everywhere)
+    options = CPU_OPTIONS if mesh.devices.flat[0].platform == "cpu" else None
+    return jax.jit(step, donate_argnums=0, out_shardings=everywhere, compiler_options=options)
 
 
 def pmap_step(step: Callable[..., PyTree]) -> Callable[..., PyTree]:

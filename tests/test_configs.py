@@ -19,6 +19,7 @@ REQUIRED = {"dcgan_mnist.py", "dcgan_fashion_mnist.py", "dcgan_celeba.py", "dcga
     "wgan_mnist.py",
     "wgan_gp_mnist.py",
     "sngan_mnist.py",
+    "sngan_cifar10.py",
 }
 
 

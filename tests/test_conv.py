@@ -4,30 +4,47 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from jaxgan import conv
+from jaxgan import conv, winograd
 
-geometries = st.builds(
-    lambda height, width, kernel, stride: conv.same((height, width), (kernel, kernel), stride),
-    st.integers(3, 9),
-    st.integers(3, 9),
-    st.integers(1, 5),
-    st.integers(1, 3),
+CHANNELS = (1, 3, 16, 40)  # thin ones are one product, broad ones minimal filtering; both sides of the line
+
+
+def explicit(size, kernel, stride, low, high):
+    return conv.Geometry(size, (kernel, kernel), stride, ((low, high), (high, low)))
+
+
+def fits(geometry):
+    return min(geometry.out) >= 1
+
+
+sizes = st.tuples(st.integers(3, 11), st.integers(3, 11))
+geometries = st.one_of(
+    st.builds(
+        lambda size, kernel, stride: conv.same(size, (kernel, kernel), stride),
+        sizes,
+        st.sampled_from([1, 2, 3, 4, 5, 7]),
+        st.integers(1, 3),
+    ),
+    st.builds(
+        explicit,
+        sizes,
+        st.sampled_from([1, 3, 4, 5, 7]),
+        st.integers(1, 2),
+        st.integers(0, 3),
+        st.integers(0, 3),
+    ).filter(fits),
 )
-
-
-def out_size(geometry):
-    return tuple(-(-side // geometry.stride) for side in geometry.size)
 
 
 def operands(geometry, seed=0, batch=2, inputs=3, outputs=4):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(batch, *geometry.size, inputs))
-    w = rng.normal(size=(*geometry.kernel, inputs, outputs))
-    y = rng.normal(size=(batch, *out_size(geometry), outputs))
+    w = rng.normal(size=(*geometry.kernel, inputs, outputs)) / np.sqrt(np.prod(geometry.kernel) * inputs)
+    y = rng.normal(size=(batch, *geometry.out, outputs))
     return [array.astype(np.float32) for array in (x, w, y)]
 
 
@@ -35,7 +52,7 @@ def convolve_by_hand(x, w, geometry):
     """The definition, in float64 loops over output pixels."""
     (kh, kw), s = geometry.kernel, geometry.stride
     padded = np.pad(x.astype(np.float64), ((0, 0), *geometry.padding, (0, 0)))
-    height, width = out_size(geometry)
+    height, width = geometry.out
     out = np.empty((len(x), height, width, w.shape[3]))
     for i in range(height):
         for j in range(width):
@@ -57,18 +74,53 @@ def close(ours, theirs, tolerance=1e-5):
     np.testing.assert_allclose(np.asarray(ours) / scale, np.asarray(theirs) / scale, atol=tolerance)
 
 
-@given(geometry=geometries, seed=st.integers(0, 99))
-def test_forward_is_the_definition(geometry, seed):
-    x, w, _ = operands(geometry, seed)
+@pytest.mark.parametrize(("size", "stride"), [((8, 7), 1), ((8, 7), 2), ((9, 5), 3)])
+@pytest.mark.parametrize("kernel", [1, 3, 4, 5])
+def test_same_padding_gives_ceil(size, stride, kernel):
+    geometry = conv.same(size, (kernel, kernel), stride)
+    assert geometry.out == tuple(-(-side // stride) for side in size)
+
+
+@given(geometries, st.sampled_from(CHANNELS), st.sampled_from(CHANNELS), st.integers(0, 99))
+def test_forward_is_the_definition(geometry, inputs, outputs, seed):
+    x, w, _ = operands(geometry, seed, inputs=inputs, outputs=outputs)
     close(conv.conv(x, w, geometry), convolve_by_hand(x, w, geometry))
 
 
-@given(geometry=geometries, seed=st.integers(0, 99))
-def test_three_readings_of_one_form(geometry, seed):
-    x, w, y = operands(geometry, seed)
-    forward = np.vdot(convolve_by_hand(x, w, geometry), y)
-    np.testing.assert_allclose(np.vdot(x, conv.transpose(y, w, geometry)), forward, rtol=1e-4, atol=1e-3)
-    np.testing.assert_allclose(np.vdot(w, conv.correlate(x, y, geometry)), forward, rtol=1e-4, atol=1e-3)
+@settings(max_examples=12)
+@given(geometries, st.sampled_from(CHANNELS), st.sampled_from(CHANNELS), st.integers(0, 99))
+def test_transposes_match_lax(geometry, inputs, outputs, seed):
+    x, w, y = operands(geometry, seed, inputs=inputs, outputs=outputs)
+    for name, ours in (("transpose", conv.transpose), ("correlate", conv.correlate)):
+        theirs, arguments = by_lax(name, geometry, x, w, y)
+        close(ours(*arguments, geometry), theirs(*arguments))
+
+
+@settings(max_examples=8)
+@given(geometries, st.sampled_from(CHANNELS), st.sampled_from(CHANNELS), st.integers(0, 99))
+def test_gradient_of_the_gradients_norm_matches_lax(geometry, inputs, outputs, seed):
+    x, w, y = operands(geometry, seed, inputs=inputs, outputs=outputs)
+
+    def penalty(f, x, w):
+        gradient = jax.grad(lambda x: jnp.sum(jnp.sin(f(x, w)) * y))(x)
+        return jnp.mean(jnp.sqrt(jnp.sum(gradient**2, (1, 2, 3)) + 1e-6))
+
+    def both(f):
+        return jax.jit(jax.grad(lambda x, w: penalty(f, x, w), (0, 1)))(x, w)
+
+    ours = both(lambda x, w: conv.conv(x, w, geometry))
+    theirs = both(lambda x, w: reference(x, w, geometry))
+    for gradient, expected in zip(ours, theirs, strict=True):
+        close(gradient, expected)
+
+
+def test_reflect_padding_is_padding_first():
+    geometry = conv.Geometry((14, 12), (7, 7), 1, ((0, 0), (0, 0)))
+    x, w, _ = operands(conv.Geometry((8, 6), (7, 7), 1, ((3, 3), (3, 3))))
+    assert geometry.out == x.shape[1:3]
+    reflected = np.pad(x, ((0, 0), (3, 3), (3, 3), (0, 0)), mode="reflect")
+    ours = conv.conv(jnp.pad(x, ((0, 0), (3, 3), (3, 3), (0, 0)), mode="reflect"), w, geometry)
+    close(ours, convolve_by_hand(reflected, w, geometry))
 
 
 def by_lax(name, geometry, x, w, y):
@@ -82,10 +134,13 @@ def by_lax(name, geometry, x, w, y):
 
 
 @pytest.mark.parametrize("name", ["conv", "transpose", "correlate"])
-@pytest.mark.parametrize(("size", "kernel", "stride"), [((8, 6), 4, 2), ((7, 7), 3, 1), ((9, 5), 5, 3)])
-def test_derivatives_of_three_orders_match_lax(name, size, kernel, stride):
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "channels"),
+    [((8, 6), 4, 2, 3), ((8, 6), 4, 2, 16), ((7, 7), 3, 1, 3), ((4, 4), 3, 1, 64), ((9, 5), 5, 3, 4)],
+)
+def test_derivatives_of_three_orders_match_lax(name, size, kernel, stride, channels):
     geometry = conv.same(size, (kernel, kernel), stride)
-    x, w, y = operands(geometry)
+    x, w, y = operands(geometry, inputs=channels)
     theirs, arguments = by_lax(name, geometry, x, w, y)
     ours = functools.partial(getattr(conv, name), geometry=geometry)
 
@@ -106,33 +161,60 @@ def test_derivatives_of_three_orders_match_lax(name, size, kernel, stride):
             close(gradient, expected, 2e-5)
 
 
-def test_vmapped_kernels_match_a_loop():
+@pytest.mark.parametrize("channels", [3, 16])
+def test_vmapped_kernels_match_a_loop(channels):
     geometry = conv.same((6, 6), (4, 4), 2)
-    x, w, y = operands(geometry)
+    x, w, y = operands(geometry, inputs=channels)
     ws = np.stack([w, 2 * w, -w])
     for f, a in ((conv.conv, x), (conv.transpose, y)):
         batched = jax.vmap(lambda w, f=f, a=a: f(a, w, geometry))(ws)
         close(batched, np.stack([f(a, w, geometry) for w in ws]))
 
 
-def test_no_gradient_of_a_transposed_convolution_dilates_both_sides():
-    # The slow form on CPU: the kernel gradient of an input-dilated convolution, itself a convolution with
-    # a dilated input *and* contracting over the batch. In ours, whatever contracts over the batch has
-    # no input dilation.
-    geometry = conv.same((8, 8), (4, 4), 2)
-    _, w, y = operands(geometry)
-    jaxpr = jax.make_jaxpr(jax.grad(lambda w: jnp.sum(conv.transpose(y, w, geometry) ** 2)))(w)
-    batch_contracting = []
+@pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (3, 1), (4, 2), (5, 2), (4, 1), (5, 1), (7, 2)])
+def test_no_order_of_derivative_leaves_the_products_on_cpu(kernel, stride):
+    # XLA's CPU backend has no fast kernel for most convolutions that differentiation brings about.
+    geometry = conv.same((8, 8), (kernel, kernel), stride)
+    x, w, _ = operands(geometry, inputs=16, outputs=16)
 
-    def walk(jaxpr):
-        for equation in jaxpr.eqns:
-            if equation.primitive.name == "conv_general_dilated":
-                parameters = equation.params
-                if parameters["dimension_numbers"].lhs_spec[0] != 0:
-                    batch_contracting.append(parameters["lhs_dilation"])
-            for value in equation.params.values():
-                if hasattr(value, "eqns") or hasattr(value, "jaxpr"):
-                    walk(getattr(value, "jaxpr", value))
+    def penalty(w):
+        return jnp.sum(jax.grad(lambda x: jnp.sum(conv.conv(x, w, geometry) ** 2))(x) ** 2)
 
-    walk(jaxpr.jaxpr)
-    assert batch_contracting == [(1, 1)]
+    text = jax.jit(jax.grad(penalty)).lower(w).as_text()
+    assert "stablehlo.dot_general" in text
+    assert "stablehlo.convolution" not in text
+
+
+def test_minimal_filtering_saves_multiplications():
+    geometry = conv.same((16, 16), (4, 4), 2)
+    x, w, _ = operands(geometry, batch=8, inputs=64, outputs=64)
+    jaxpr = jax.make_jaxpr(
+        lambda x, w: winograd.conv(
+            x, w, winograd.Tiling(geometry.size, geometry.kernel, 2, (1, 1), geometry.out, 2)
+        )
+    )(x, w)
+    products = sum(
+        equation.outvars[0].aval.size * equation.invars[0].aval.shape[1]
+        for equation in jaxpr.jaxpr.eqns
+        if equation.primitive.name == "dot_general"
+    )
+    assert products * 16 == 8 * 8 * 8 * 16 * 64 * 64 * 9  # nine for the definition's sixteen
+
+
+@pytest.mark.parametrize(("m", "r"), [(1, 3), (2, 2), (2, 3), (2, 4), (2, 5), (4, 3)])
+def test_minimal_filters_filter(m, r):
+    a, g, b = (np.array(matrix) for matrix in winograd.matrices(m, r))
+    rng = np.random.default_rng(0)
+    taps, signal = rng.normal(size=r), rng.normal(size=m + r - 1)
+    ours = a.T @ ((g @ taps) * (b @ signal))
+    np.testing.assert_allclose(ours, np.correlate(signal, taps, "valid"), rtol=1e-12, atol=1e-12)
+
+
+def test_other_platforms_and_types_keep_xlas_convolution():
+    geometry = conv.same((8, 8), (3, 3), 1)
+    x, w, _ = operands(geometry, inputs=16, outputs=16)
+    lowered = jax.jit(lambda x, w: conv.conv(x, w, geometry)).trace(x, w)
+    assert "stablehlo.convolution" in lowered.lower(lowering_platforms=("cuda",)).as_text()
+    assert "stablehlo.convolution" in lowered.lower(lowering_platforms=("tpu",)).as_text()
+    half = jax.jit(lambda x, w: conv.conv(x, w, geometry)).lower(jnp.bfloat16(x), jnp.bfloat16(w))
+    assert "stablehlo.convolution" in half.as_text()

@@ -11,9 +11,16 @@ ROOT = Path(__file__).parent.parent
 
 # (floor, modules of it), the ground first. A module may import from its own floor and those below.
 FLOORS = [
-    ["jaxgan.errors"],
+    ["jaxgan.errors", "jaxgan.memory"],
     ["jaxgan.losses", "jaxgan.penalties", "jaxgan.latents", "jaxgan.theory"],
-    ["jaxgan.layers", "jaxgan.spectral", "jaxgan.conv", "jaxgan.augment", "jaxgan.optimizers"],
+    [
+        "jaxgan.layers",
+        "jaxgan.spectral",
+        "jaxgan.conv",
+        "jaxgan.winograd",
+        "jaxgan.augment",
+        "jaxgan.optimizers",
+    ],
     ["jaxgan.models"],
     [
         "jaxgan.steps",

@@ -6,7 +6,7 @@ import pytest
 
 from jaxgan.errors import SetupError
 from jaxgan.layers import NORMS
-from jaxgan.models import dcgan, mlp
+from jaxgan.models import dcgan, mlp, resnet
 
 
 def parameters(module, x):
@@ -120,3 +120,60 @@ def test_mlp_shapes():
     assert points.shape == (3, 2)
     assert images.shape == (3, 4, 4, 1)
     assert logits.shape == (3,)
+
+
+def count(module, x):
+    return sum(leaf.size for leaf in parameters(module, x)[0].values())
+
+
+def test_resnets_are_the_papers():
+    # Spectral normalisation's table 4: three blocks of 256 up from 4 × 4, two of 128 down and two more.
+    conv, shortcut = 9 * 256 * 256 + 256, 256 * 256 + 256
+    block = 2 * conv + shortcut + 2 * 2 * 256
+    assert count(resnet.Generator(32), jnp.zeros((1, 128))) == (
+        128 * 4096 + 4096 + 3 * block + 2 * 256 + 9 * 256 * 3 + 3
+    )
+    conv, shortcut = 9 * 128 * 128 + 128, 128 * 128 + 128
+    assert count(resnet.Critic(), jnp.zeros((1, 32, 32, 3))) == (
+        (9 * 3 * 128 + 128 + conv + 3 * 128 + 128) + (2 * conv + shortcut) + 2 * 2 * conv + 128 + 1
+    )
+
+
+def test_a_resnet_block_by_hand():
+    block = resnet.CriticBlock(5, "none", None, pool=True)
+    x = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
+    variables = jax.jit(lambda: block.init(jax.random.key(1), x, True))()
+    kernels = {name: leaf["kernel"] for name, leaf in variables["params"].items()}
+
+    def convolve(x, kernel):
+        return jax.lax.conv_general_dilated(
+            x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    def pool(x):
+        return x.reshape(2, 4, 2, 4, 2, -1).mean((2, 4))
+
+    y = convolve(np.maximum(x, 0), kernels["Conv_0"])
+    y = pool(convolve(np.maximum(y, 0), kernels["ConvMeanPool_0"]))
+    expected = y + pool(convolve(x, kernels["Conv_1"]))
+    np.testing.assert_allclose(block.apply(variables, x, True), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["layer", "none", "spectral"])
+def test_resnets_run(norm):
+    generator, critic = resnet.Generator(16, 1, 4), resnet.Critic(4, norm=norm)
+    z = jax.random.normal(jax.random.key(0), (4, 6))
+    image, _ = jax.jit(lambda: generator.init_with_output(jax.random.key(1), z, True))()
+    logits, variables = jax.jit(lambda: critic.init_with_output(jax.random.key(2), image, True))()
+    assert image.shape == (4, 16, 16, 1)
+    assert np.abs(image).max() <= 1
+    assert logits.shape == (4,)
+    assert np.isfinite(logits).all()
+    assert ("spectral" in variables) == (norm == "spectral")
+
+
+@pytest.mark.parametrize("options", [{"size": 28}, {"norm": "bach"}, {"width": 0}])
+def test_impossible_resnets_are_refused(options):
+    generator = resnet.Generator(**{"size": 32, **options})
+    with pytest.raises(SetupError, match=str(next(iter(options.values())))):
+        jax.eval_shape(lambda: generator.init(jax.random.key(0), jnp.zeros((1, 4)), True))

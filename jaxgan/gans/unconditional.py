@@ -72,6 +72,20 @@ def unconditional(
         z = prior(latents.row_keys(jax.random.fold_in(key, 0), batch["row"]))
         return apply(state.generator, params, state.generator.model_state, z, advance)
 
+    def judge_both(
+        player: TrainState, params: PyTree, real: Array, fake: Array
+    ) -> tuple[Array, Array, PyTree]:
+        """The one pass in training that advances the critic's state, over real and fake samples."""
+        if any(name in player.model_state for name in MIXING):
+            real_logits, model_state = apply(player, params, player.model_state, real, advance=True)
+            fake_logits, model_state = apply(player, params, model_state, fake, advance=False)
+            return real_logits, fake_logits, model_state
+        # Side by side, not end to end, so that a batch split over devices stays where it is.
+        both = jnp.stack([real, fake], 1).reshape(-1, *real.shape[1:])
+        logits, model_state = apply(player, params, player.model_state, both, advance=True)
+        logits = logits.reshape(len(real), 2, *logits.shape[1:])
+        return logits[:, 0], logits[:, 1], model_state
+
     def init(key: Array, batch: Batch) -> GANState:
         keys = [jax.random.fold_in(key, i) for i in range(3)]
         z = prior(latents.row_keys(keys[0], batch["row"][0, :1]))
@@ -98,8 +112,7 @@ def unconditional(
     def critic_loss(params: PyTree, state: GANState, batch: Batch, key: Array) -> tuple[Array, Aux]:
         real = batch["real"]
         fake, _ = generate(state, state.generator.params, batch, key, advance=False)
-        real_logits, model_state = apply(state.critic, params, state.critic.model_state, real, advance=True)
-        fake_logits, model_state = apply(state.critic, params, model_state, fake, advance=False)
+        real_logits, fake_logits, model_state = judge_both(state.critic, params, real, fake)
 
         def judge(x: Array) -> Array:
             return apply(state.critic, params, model_state, x, advance=False)[0]

@@ -1,0 +1,119 @@
+"""The workloads by jaxgan: its losses, models, systems and train step, compiled as a run compiles them."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgan import data, latents, losses, optimizers, parallel, penalties
+from jaxgan.gans.unconditional import unconditional
+from jaxgan.models import dcgan, mlp, resnet
+from jaxgan.steps import GAN, train_step
+
+Step = Callable[[], None]
+
+
+def _gan(
+    generator: Any, critic: Any, loss: str, dim: int, b1: float = 0.5, b2: float = 0.999, **more: Any
+) -> GAN:
+    tx = optimizers.build("adam", learning_rate=2e-4, b1=b1, b2=b2)
+    return unconditional(
+        generator,
+        critic,
+        loss=losses.get(loss),
+        generator_tx=tx,
+        critic_tx=tx,
+        prior=functools.partial(latents.normal, dim=dim),
+        **more,
+    )
+
+
+def _gradient_penalty(critic_fn: Any, real: jax.Array, fake: jax.Array, key: jax.Array) -> jax.Array:
+    return 10.0 * penalties.gradient_penalty(critic_fn, real, fake, key)
+
+
+def _images(n_critic: int, batch: int, size: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    real = rng.uniform(-1, 1, (n_critic, batch, size, size, 3)).astype(np.float32)
+    return {"real": real, "row": np.broadcast_to(np.arange(batch, dtype=np.int32), (n_critic, batch))}
+
+
+def _dcgan64() -> tuple[GAN, Any, int]:
+    return _gan(dcgan.Generator(64), dcgan.Critic(), "non_saturating", 100), _images(1, 64, 64), 0
+
+
+def _wgan_gp32() -> tuple[GAN, Any, int]:
+    pair = dcgan.Generator(32), dcgan.Critic(norm="layer")
+    gan = _gan(*pair, "wasserstein", 100, 0.0, 0.9, penalties={"gradient_penalty": _gradient_penalty})
+    return gan, _images(5, 64, 32), 0
+
+
+def _sn_resnet32() -> tuple[GAN, Any, int]:
+    return _gan(resnet.Generator(32), resnet.Critic(), "hinge", 128, 0.0, 0.9), _images(1, 16, 32), 0
+
+
+def _mlp(hidden: int, layers: int, batch: int, members: int) -> tuple[GAN, Any, int]:
+    widths = (hidden,) * layers
+    gan = _gan(mlp.Generator((2,), widths), mlp.Critic(widths), "non_saturating", 2)
+    return gan, batch, members
+
+
+BUILDERS: dict[str, Callable[[], tuple[GAN, Any, int]]] = {
+    "dcgan64": _dcgan64,
+    "wgan_gp32": _wgan_gp32,
+    "sn_resnet32": _sn_resnet32,
+    "mlp": lambda: _mlp(128, 3, 256, 0),
+    "mlp_x16": lambda: _mlp(128, 3, 256, 16),
+    "mlp_x64": lambda: _mlp(64, 2, 128, 64),
+}
+
+
+def build(name: str) -> Step:
+    """A workload's step, from where a run would be after its start."""
+    gan, given, members = BUILDERS[name]()
+    mesh = parallel.device_mesh()
+    prepare = None
+    if isinstance(given, int):
+        source = data.open_source("ring", path="", seed=0)
+        prepare = source.prepare
+        batches = source.batches(seed=0, n_critic=1, batch_size=given)
+        ready = [parallel.shard_batch(batches[i], mesh) for i in range(64)]
+    else:
+        ready = [parallel.shard_batch(given, mesh)]
+
+    def one(state: Any, batch: Any) -> Any:
+        return train_step(state, batch, gan=gan, ema_decay=0.999)
+
+    def step(state: Any, batch: Any) -> Any:
+        batch = prepare(batch) if prepare else batch
+        return jax.vmap(one, (0, None))(state, batch) if members else one(state, batch)
+
+    example = {"real": jnp.zeros((1, 1, 2)), "row": jnp.zeros((1, 1), int)} if prepare else ready[0]
+    keys = jax.random.split(jax.random.key(0), members) if members else jax.random.key(0)
+    state = jax.vmap(gan.init, (0, None))(keys, example) if members else gan.init(keys, example)
+    state = parallel.replicate(state, mesh)
+    compiled = parallel.jit_step(step, mesh)
+    count = 0
+
+    def run() -> None:
+        nonlocal state, count
+        state, metrics = compiled(state, ready[count % len(ready)])
+        count += 1
+        # As the loop does: a step is dispatched while the one before it runs.
+        in_flight.append(metrics)
+        if len(in_flight) > 1:
+            jax.block_until_ready(in_flight.pop(0))
+
+    in_flight: list[Any] = []
+    run.finish = lambda: jax.block_until_ready(state)  # type: ignore[attr-defined]
+    return run
+
+
+def matmul() -> Callable[[], None]:
+    """A 2048³ product."""
+    a, b = jax.random.normal(jax.random.key(0), (2, 2048, 2048))
+    product = jax.jit(jnp.matmul)
+    return lambda: jax.block_until_ready(product(a, b))

@@ -1,0 +1,175 @@
+"""Step times of jaxgan beside PyTorch's, run alternately in one process tree.
+
+    python -m benchmarks.step_time [--only=dcgan64,mlp] [--rounds=9] [--json=step_time.json]
+
+Each side has a process of its own, warm, and they take turns: a round is some steps of ours, then as many
+of theirs, so that whatever else the machine does falls on both. Printed are the medians, and the median of
+the rounds' ratios with its quartiles. Needs the extra ``bench``.
+"""
+
+import argparse
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxgan import memory
+
+
+class Workload(NamedTuple):
+    """What is measured.
+
+    Attributes:
+      title: for people.
+      steps: in a round.
+      target: the ratio wanted.
+    """
+
+    title: str
+    steps: int
+    target: float
+
+
+WORKLOADS = {
+    "dcgan64": Workload("DCGAN-64, batch 64", 3, 1.2),
+    "wgan_gp32": Workload("WGAN-GP DCGAN-32, n_critic 5, batch 64", 2, 1.2),
+    "sn_resnet32": Workload("SN-ResNet-32, batch 16", 3, 1.2),
+    "mlp": Workload("8 Gaussians, MLP 3×128, batch 256", 300, 4.0),
+    "mlp_x16": Workload("16 such MLPs", 20, 4.0),
+    "mlp_x64": Workload("64 MLPs 2×64, batch 128", 10, 10.0),
+}
+
+
+class Side:
+    """A process that runs steps on request: ours or theirs."""
+
+    def __init__(self, module: str, workload: str):
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.step_time", "--serve", module, workload],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.ask("step", 3)
+
+    def ask(self, what: str, times: int) -> float:
+        """Seconds that many steps, or matrix products, took."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{what} {times}\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"error: a side ended with status {self._process.wait()}")
+        return float(answer)
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.communicate()
+
+
+def serve(module: str, workload: str) -> None:
+    """A side's process: answers requests on standard input until it ends."""
+    memory.keep_freed_memory()  # as experiments/cli.py does; it helps PyTorch too
+    side = importlib.import_module(f"benchmarks.{module}")
+    calls = {"step": side.build(workload), "matmul": side.matmul()}
+    finish = getattr(calls["step"], "finish", lambda: None)
+    for line in sys.stdin:
+        what, times = line.split()
+        start = time.perf_counter()
+        for _ in range(int(times)):
+            calls[what]()
+        finish()
+        print(time.perf_counter() - start, flush=True)
+
+
+def measure(name: str, rounds: int) -> dict[str, Any]:
+    """One workload, both sides in turn."""
+    workload = WORKLOADS[name]
+    sides = [Side(module, name) for module in ("jax_side", "torch_side")]
+    pairs, peaks = [], []
+    for side in sides:
+        side.ask("step", workload.steps)
+    for _ in range(rounds):
+        pairs.append([side.ask("step", workload.steps) / workload.steps for side in sides])
+        peaks.append([2 * 2048**3 / side.ask("matmul", 1) / 1e9 for side in sides])
+    for side in sides:
+        side.close()
+    ratios = sorted(theirs / ours for ours, theirs in pairs)
+    ours, theirs = (statistics.median(times) for times in zip(*pairs, strict=True))
+    low, ratio, high = statistics.quantiles(ratios, n=4)
+    return {
+        "name": name,
+        "title": workload.title,
+        "jaxgan_ms": 1e3 * ours,
+        "pytorch_ms": 1e3 * theirs,
+        "ratio": ratio,
+        "quartiles": [low, high],
+        "target": workload.target,
+        "peak_gflops": [max(values) for values in zip(*peaks, strict=True)],
+        "rounds": rounds,
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What it was measured on, and what was measured."""
+    versions = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "torch", "numpy")}
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return {
+        "commit": commit.stdout.strip(),
+        "cpu": models[0] if models else platform.processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        **versions,
+    }
+
+
+def line(result: dict[str, Any]) -> str:
+    """A row of the table."""
+    low, high = result["quartiles"]
+    return (
+        f"{result['title']:<40} {result['jaxgan_ms']:9.1f} ms {result['pytorch_ms']:9.1f} ms"
+        f"  {result['ratio']:5.2f} ({low:.2f} to {high:.2f})  wanted {result['target']:.1f}"
+    )
+
+
+def main() -> None:
+    """Measures, prints, and writes."""
+    if sys.argv[1:2] == ["--serve"]:
+        serve(*sys.argv[2:4])
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--only", default=",".join(WORKLOADS), help="workloads, separated by commas")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--json", default="step_time.json", help="where the figures go")
+    arguments = parser.parse_args()
+    names = arguments.only.split(",")
+    unknown = [name for name in names if name not in WORKLOADS]
+    if unknown:
+        parser.error(f"unknown workload {unknown[0]!r}: one of {', '.join(WORKLOADS)}")
+    if arguments.rounds < 2:
+        parser.error(f"--rounds {arguments.rounds}: quartiles need 2 or more")
+    if importlib.util.find_spec("torch") is None:
+        parser.error('PyTorch is absent: pip install "jaxgan[bench]"')
+    print(f"{'':<40} {'jaxgan':>12} {'PyTorch':>12}  ratio (quartiles)", flush=True)
+    results = []
+    for name in names:
+        results.append(measure(name, arguments.rounds))
+        print(line(results[-1]), flush=True)
+    Path(arguments.json).write_text(json.dumps({"machine": machine(), "results": results}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Residual networks for GANs: a generator that upsamples and a critic that pools, of constant width.
+
+They are WGAN-GP's CIFAR-10 networks, in the form that spectral normalisation made standard (its tables 4).
+
+References:
+  Gulrajani et al., 2017, Improved Training of Wasserstein GANs, appendix F, https://arxiv.org/abs/1704.00028
+  Miyato et al., 2018, Spectral Normalization for GANs, appendix B.4, https://arxiv.org/abs/1802.05957
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxgan.errors import SetupError, unknown
+from jaxgan.layers import NORMS, Conv, ConvMeanPool, Dense, Norm, UpsampleConv, mean_pool, upsample
+
+Array = jax.Array
+
+SIZES = (16, 32, 64, 128)
+
+# Glorot's, with gain √2 for the layers under ReLUs and 1 for the shortcuts.
+_block_init = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")
+_shortcut_init = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
+
+
+def check(size: int, norm: str, width: int) -> None:
+    """Refuses what the two networks below cannot be built with.
+
+    Raises:
+      SetupError: the size or norm is unknown, or the width not positive.
+    """
+    if size not in SIZES:
+        raise unknown("image size", size, SIZES)
+    if norm not in NORMS:
+        raise unknown("norm", norm, NORMS)
+    if width < 1:
+        raise SetupError(f"width {width}: a ResNet needs at least 1 channel")
+
+
+class GeneratorBlock(nn.Module):
+    """Norm, ReLU, upsampling, convolution, norm, ReLU, convolution, about a shortcut."""
+
+    features: int
+    norm: str
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Maps (B, H, W, I) to (B, 2H, 2W, features)."""
+        spectral = self.norm == "spectral"
+        y = nn.relu(Norm(self.norm, self.axis_name)(x, train))
+        y = UpsampleConv(self.features, 3, True, spectral, _block_init)(y, train)
+        y = nn.relu(Norm(self.norm, self.axis_name)(y, train))
+        y = Conv(self.features, 3, 1, True, spectral, _block_init)(y, train)
+        # A 1 × 1 convolution and upsampling change places freely; small images first is cheaper.
+        return y + upsample(Conv(self.features, 1, 1, True, spectral, _shortcut_init)(x, train))
+
+
+class CriticBlock(nn.Module):
+    """ReLU, convolution, ReLU, convolution, mean pooling if ``pool``, about a shortcut.
+
+    The ``first`` block has images for input and no activation on them.
+    """
+
+    features: int
+    norm: str
+    axis_name: str | None
+    pool: bool
+    first: bool = False
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Maps (B, H, W, I) to (B, H, W, features), half as high and wide if pooled."""
+        spectral = self.norm == "spectral"
+        y = x if self.first else nn.relu(Norm(self.norm, self.axis_name)(x, train))
+        y = Conv(self.features, 3, 1, True, spectral, _block_init)(y, train)
+        y = nn.relu(Norm(self.norm, self.axis_name)(y, train))
+        last = ConvMeanPool if self.pool else Conv
+        y = last(self.features, 3, kernel_init=_block_init, spectral=spectral)(y, train)
+        if self.pool:
+            x = mean_pool(x)
+        if self.pool or x.shape[-1] != self.features:
+            x = Conv(self.features, 1, 1, True, spectral, _shortcut_init)(x, train)
+        return x + y
+
+
+class Generator(nn.Module):
+    """A code to an image, doubling the side at every block.
+
+    Attributes:
+      size: side of the image in pixels, one of ``SIZES``.
+      channels: colour channels of the image.
+      width: feature maps of every block (the papers: 256, or 128).
+      norm: batch, layer, none or spectral.
+      axis_name: ``pmap`` axis over which batch statistics are averaged, if any.
+    """
+
+    size: int
+    channels: int = 3
+    width: int = 256
+    norm: str = "batch"
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, z: Array, train: bool) -> Array:
+        """Maps (B, dim) codes to (B, size, size, channels) images in [−1, 1]."""
+        check(self.size, self.norm, self.width)
+        spectral = self.norm == "spectral"
+        x = Dense(16 * self.width, True, spectral, _shortcut_init)(z, train).reshape(-1, 4, 4, self.width)
+        while x.shape[1] < self.size:
+            x = GeneratorBlock(self.width, self.norm, self.axis_name)(x, train)
+        x = nn.relu(Norm(self.norm, self.axis_name)(x, train))
+        return jnp.tanh(Conv(self.channels, 3, 1, True, spectral, _shortcut_init)(x, train))
+
+
+class Critic(nn.Module):
+    """An image to a logit: blocks that pool down to 8 × 8 pixels, two more, ReLU, sum over pixels, dense.
+
+    Attributes:
+      width: feature maps of every block (the papers: 128).
+      norm: layer, none or spectral; batch for objectives whose critic may mix samples.
+      axis_name: ``pmap`` axis over which batch statistics are averaged, if any.
+    """
+
+    width: int = 128
+    norm: str = "spectral"
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Maps (B, size, size, channels) images to (B,) logits."""
+        check(x.shape[1], self.norm, self.width)
+        pools = (x.shape[1] // 8).bit_length() - 1
+        for i in range(pools + 2):
+            x = CriticBlock(self.width, self.norm, self.axis_name, pool=i < pools, first=i == 0)(x, train)
+        x = jnp.sum(nn.relu(x), (1, 2))
+        return Dense(1, True, self.norm == "spectral", _shortcut_init)(x, train)[:, 0]

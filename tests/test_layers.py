@@ -1,0 +1,80 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgan import layers
+
+
+def standard(shape, seed=0):
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("spectral", [False, True])
+def test_one_convolution_does_for_two_steps(size, spectral):
+    x = standard((2, 6, 4, 5))
+    plain = layers.Conv(7, size, spectral=spectral)
+    variables = plain.init(jax.random.key(1), x, True)
+    upsampled = plain.apply(variables, layers.upsample(x), False)
+    np.testing.assert_allclose(
+        layers.UpsampleConv(7, size, spectral=spectral).apply(variables, x, False), upsampled, atol=2e-6
+    )
+    pooled = layers.mean_pool(plain.apply(variables, x, False))
+    np.testing.assert_allclose(
+        layers.ConvMeanPool(7, size, spectral=spectral).apply(variables, x, False), pooled, atol=2e-6
+    )
+
+
+def test_upsampling_and_pooling_by_numpy():
+    x = np.asarray(standard((2, 4, 6, 3)))
+    np.testing.assert_array_equal(layers.upsample(x), x.repeat(2, 1).repeat(2, 2))
+    windows = [x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]
+    np.testing.assert_allclose(layers.mean_pool(x), sum(windows) / 4, rtol=1e-6)
+
+
+def test_batch_norm_is_flaxs():
+    x, scale, bias = 2 * standard((8, 5, 5, 4)) + 1, standard((4,), 1), standard((4,), 2)
+    theirs = nn.BatchNorm(use_running_average=False, momentum=0.9, epsilon=1e-5)
+    start = {"mean": jnp.zeros(4), "var": jnp.ones(4)}
+
+    def flax_norm(x, scale, bias):
+        variables = {"params": {"scale": scale, "bias": bias}, "batch_stats": start}
+        return theirs.apply(variables, x, mutable=["batch_stats"])
+
+    def first(f, *arguments):
+        return jnp.sum(jnp.sin(f(*arguments)))
+
+    def second(f, *arguments):
+        gradients = jax.grad(lambda *a: first(f, *a), (0, 1, 2))(*arguments)
+        return sum(jnp.sum(jnp.sin(g)) for g in gradients)
+
+    def results(f):
+        gradients = [jax.grad(lambda *a, g=g: g(f, *a), (0, 1, 2))(x, scale, bias) for g in (first, second)]
+        return f(x, scale, bias), gradients
+
+    ours = jax.tree.leaves(results(lambda x, scale, bias: layers.batch_norm(x, scale, bias, 1e-5)[0]))
+    expected = jax.tree.leaves(results(lambda *arguments: flax_norm(*arguments)[0]))
+    for a, b in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5)
+
+    module = layers.BatchNorm()
+    variables = {"params": {"scale": scale, "bias": bias}, "batch_stats": start}
+    _, updated = module.apply(variables, x, True, mutable=["batch_stats"])
+    for name, value in flax_norm(x, scale, bias)[1]["batch_stats"].items():
+        np.testing.assert_allclose(updated["batch_stats"][name], value, rtol=1e-5)
+    stored = nn.BatchNorm(use_running_average=True, epsilon=1e-5).apply(
+        {"params": variables["params"], **updated}, x
+    )
+    np.testing.assert_allclose(
+        module.apply({"params": variables["params"], **updated}, x, False), stored, rtol=1e-5, atol=1e-5
+    )
+
+
+def test_batch_norms_moments_carry_no_gradient():
+    x = standard((8, 4))
+    gradient = jax.grad(
+        lambda x: sum(map(jnp.sum, layers.batch_norm(x, jnp.ones(4), jnp.ones(4), 1e-5)[1:]))
+    )(x)
+    np.testing.assert_array_equal(gradient, 0)
