@@ -8,9 +8,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
 def keep_freed_memory() -> bool:
     """Has glibc's allocator keep what is freed instead of giving it back to the system.
 
-    XLA's CPU backend allocates its temporaries anew at every step. Blocks of megabytes are by default mapped
-    and unmapped each time, and the system clears each page again on first touch: kept, a step of DCGAN-64
-    takes 0.84 of the time, one of 16 small MLPs 0.6. A process then holds the most it ever held.
+    XLA's CPU backend allocates its temporaries anew at every step. Blocks of megabytes are by default
+    mapped and unmapped each time, and the system clears each page again on first touch: kept, a step of
+    DCGAN-64 takes 0.84 of the time, one of 16 small MLPs 0.6. A process then holds the most it ever held.
 
     Returns:
       Whether the allocator took the advice; False where it is another one.
