@@ -100,7 +100,7 @@ def main() -> None:
         topology = tpu.open_topology(given.topology)
     except SetupError as error:
         cli.fail(2, str(error))
-    rows = []
+    rows: list[dict[str, Any]] = []
     print(f"DCGAN-{setting.size}, width {setting.width}, kernel {setting.kernel}, on {topology.name};")
     print("a device's share, by the compiler's estimate")
     print("batch  compute  side   Mcycles   images/s  of peak     GFLOP  temporaries  compiled in")

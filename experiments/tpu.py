@@ -209,8 +209,8 @@ def compile_ahead(step: Any, *arguments: PyTree) -> Compiled:
     cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
     return Compiled(
         program=hlo.parse(compiled.as_text()),
-        flops=cost["flops"],
-        bytes_accessed=cost["bytes accessed"],
+        flops=cost.get("flops", 0.0),
+        bytes_accessed=cost.get("bytes accessed", 0.0),
         arguments=memory.argument_size_in_bytes,
         outputs=memory.output_size_in_bytes,
         aliased=memory.alias_size_in_bytes,
