@@ -225,6 +225,24 @@ def test_the_largest_batch_is_found_in_few_attempts(capacity):
     assert len(attempts) == len(set(attempts)) <= 9
 
 
+def test_batch_finds_and_reports_the_largest(compiler, configs, capsys, monkeypatch):
+    # A real program, of a chip whose memory 100 samples fill.
+    once = []
+
+    def compile_step(task, batch_size, real=dryrun.compile_step):
+        if batch_size // 8 > 100:
+            raise tpu.TooLargeError("Ran out of memory on HBM")
+        once.append(once[0] if once else real(task, 8))
+        return once[0]._replace(peak=2**24 * batch_size // 8)
+
+    monkeypatch.setattr(dryrun, "compile_step", compile_step)
+    assert main(dryrun, f"--config={configs}/gan_gaussians.py", TOPOLOGY, "--batch") == 0
+    out = capsys.readouterr().out
+    assert "batch 104 a chip: does not fit" in out
+    assert "the largest batch that fits, to 1 part in 16: 100 a chip, 800 in all" in out
+    assert "gan_gaussians on v5e:2x4: 8 chips, batch 800 (100 a chip)" in out
+
+
 def test_a_chip_too_small_for_anything_is_refused():
     with pytest.raises(SetupError, match="not even a batch of 1"):
         dryrun.largest_batch(lambda batch: None, 100)
