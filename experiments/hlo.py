@@ -1,0 +1,207 @@
+"""Reads the text of a compiled XLA program."""
+
+import math
+import re
+from typing import NamedTuple
+
+BITS = {"pred": 8, "token": 0, "opaque": 0}  # types whose name does not end in their width
+_SHAPE = re.compile(r"([a-z]\w*)\[([\d,<=]*)\](?:\{([^}]*)\})?")
+_HEADER = re.compile(r"(ENTRY )?%?([\w.\-]+) .*\{$")
+_INSTRUCTION = re.compile(r"\s+(ROOT )?%?([\w.\-]+) = ")
+_COMMENT = re.compile(r"/\*.*?\*/")
+_CALLED = re.compile(r"\b(?:calls|to_apply|body|condition|true_computation|false_computation)=%?([\w.\-]+)")
+_BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
+
+
+class Instruction(NamedTuple):
+    """One line of a program.
+
+    Attributes:
+      name: unique in the program.
+      type: of its result, with layouts, a tuple in parentheses.
+      opcode: such as ``fusion``.
+      operands: names, or for a constant its value.
+      attributes: the rest of the line.
+    """
+
+    name: str
+    type: str
+    opcode: str
+    operands: tuple[str, ...]
+    attributes: str
+
+    @property
+    def cycles(self) -> int:
+        """The compiler's estimate for one execution, 0 if there is none."""
+        match = re.search(r'"estimated_cycles":"?(\d+)', self.attributes)
+        return int(match[1]) if match else 0
+
+    @property
+    def origin(self) -> str:
+        """Where in the traced function it comes from (``op_name``), or nothing."""
+        match = re.search(r'op_name="([^"]*)"', self.attributes)
+        return match[1] if match else ""
+
+
+class Array(NamedTuple):
+    """An array of a type: its bytes without padding, and the number of its memory (0 is HBM)."""
+
+    bytes: int
+    space: int
+
+
+class Program(NamedTuple):
+    """A parsed program.
+
+    Attributes:
+      computations: the instructions of each, by name.
+      entry: the name of the one that runs.
+      roots: the name of each computation's result.
+    """
+
+    computations: dict[str, dict[str, Instruction]]
+    entry: str
+    roots: dict[str, str]
+
+
+def arrays(text: str) -> list[Array]:
+    """The arrays of a type, tuples flattened.
+
+    >>> arrays("(f32[8,4]{1,0:T(8,128)}, bf16[3]{0:T(128)S(1)}, pred[])")
+    [Array(bytes=128, space=0), Array(bytes=6, space=1), Array(bytes=1, space=0)]
+    """
+    found = []
+    for name, dimensions, layout in _SHAPE.findall(text):
+        width = re.match(r"[a-z]+(\d+)", name)
+        bits = BITS[name] if name in BITS else int(width[1]) if width else 0
+        size = math.prod(int(side.lstrip("<=")) for side in dimensions.split(",") if side)
+        space = re.search(r"S\((\d+)\)", layout)
+        found.append(Array(-(-size * bits // 8), int(space[1]) if space else 0))
+    return found
+
+
+def size(text: str) -> int:
+    """The bytes of a type, without padding."""
+    return sum(array.bytes for array in arrays(text))
+
+
+def _closing(text: str, start: int) -> int:
+    """The place of the parenthesis that closes the one at ``start``."""
+    depth = 0
+    for match in re.compile(r'"(?:\\.|[^"\\])*"|[()]').finditer(text, start):
+        depth += {"(": 1, ")": -1}.get(match[0], 0)
+        if depth == 0:
+            return match.start()
+    raise ValueError(f"an unclosed parenthesis in {text[:200]!r}")
+
+
+def _instruction(line: str, name: str, start: int) -> Instruction:
+    end = _closing(line, start) + 1 if line[start] == "(" else line.index(" ", start)
+    opening = line.index("(", end)
+    closing = _closing(line, opening)
+    opcode = line[end:opening].strip()
+    inside = _COMMENT.sub("", line[opening + 1 : closing])
+    operands = (inside,) if opcode in ("constant", "parameter") else re.findall(r"%([\w.\-]+)", inside)
+    return Instruction(name, line[start:end], opcode, tuple(operands), line[closing + 1 :])
+
+
+def parse(text: str) -> Program:
+    """Parses a scheduled module as XLA prints it.
+
+    Raises:
+      ValueError: it has no entry computation.
+    """
+    computations: dict[str, dict[str, Instruction]] = {}
+    roots: dict[str, str] = {}
+    entry = current = None
+    for line in text.splitlines():
+        if header := _HEADER.match(line):
+            current = header[2]
+            computations[current] = {}
+            entry = current if header[1] else entry
+        elif line.startswith("}"):
+            current = None
+        elif current is not None and (start := _INSTRUCTION.match(line)):
+            instruction = _instruction(line, start[2], start.end())
+            computations[current][instruction.name] = instruction
+            if start[1]:
+                roots[current] = instruction.name
+    if entry is None:
+        raise ValueError("the text has no ENTRY: it is not a compiled program's")
+    return Program(computations, entry, roots)
+
+
+def called(instruction: Instruction) -> list[str]:
+    """The names of the computations that an instruction runs or applies."""
+    names = _CALLED.findall(instruction.attributes)
+    for group in _BRANCHES.findall(instruction.attributes):
+        names += [name.strip().lstrip("%") for name in group.split(",")]
+    return names
+
+
+def attribute(instruction: Instruction, name: str) -> str:
+    """The value of ``name=value`` in an instruction's attributes, or nothing."""
+    match = re.search(rf"\b{name}=%?([\w.\-]+)", instruction.attributes)
+    return match[1] if match else ""
+
+
+def source(program: Program, computation: str, name: str) -> Instruction:
+    """What a value is, seen through copies of it and through tuples made in the same computation."""
+    instruction = program.computations[computation][name]
+    if instruction.opcode in ("copy", "bitcast", "copy-done", "copy-start"):
+        return source(program, computation, instruction.operands[0])
+    if instruction.opcode == "get-tuple-element":
+        whole = source(program, computation, instruction.operands[0])
+        if whole.opcode == "tuple":
+            return source(program, computation, whole.operands[int(attribute(instruction, "index"))])
+    return instruction
+
+
+def trip_count(program: Program, computation: str, loop: Instruction) -> int | None:
+    """How often a ``while`` of a computation runs its body, None if the text does not tell.
+
+    The text tells by ``known_trip_count``, or by a counter as ``lax.scan`` and ``lax.fori_loop`` make it:
+    an element of the carried tuple that starts at a constant, gains a constant in the body, and has to be
+    less than a constant.
+    """
+    known = re.search(r'"known_trip_count":\{"n":"?(\d+)', loop.attributes)
+    if known:
+        return int(known[1])
+    condition, body = attribute(loop, "condition"), attribute(loop, "body")
+    before = source(program, computation, loop.operands[0])
+    after = source(program, body, program.roots[body])
+    test = source(program, condition, program.roots[condition])
+    if before.opcode != "tuple" or after.opcode != "tuple" or test.opcode != "compare":
+        return None
+
+    def constant(where: str, name: str) -> int | None:
+        found = source(program, where, name)
+        number = found.opcode == "constant" and re.fullmatch(r"-?\d+", found.operands[0])
+        return int(number[0]) if number else None
+
+    def index(where: str, name: str) -> int | None:
+        """Which element of the carried tuple a value in the body or the condition is."""
+        found = source(program, where, name)
+        if found.opcode != "get-tuple-element":
+            return None
+        whole = source(program, where, found.operands[0])
+        return int(attribute(found, "index")) if whole.opcode == "parameter" else None
+
+    def fixed(where: str, name: str) -> int | None:
+        """The value of a constant there, or of an element that is carried along unchanged."""
+        i = index(where, name)
+        if i is not None and index(body, after.operands[i]) == i:
+            return constant(computation, before.operands[i])
+        return constant(where, name)
+
+    counter, bound = index(condition, test.operands[0]), fixed(condition, test.operands[1])
+    if counter is None or bound is None or attribute(test, "direction") != "LT":
+        return None
+    start, gain = (
+        constant(computation, before.operands[counter]),
+        source(program, body, after.operands[counter]),
+    )
+    if start is None or gain.opcode != "add" or counter not in [index(body, x) for x in gain.operands]:
+        return None
+    steps = [step for step in (fixed(body, x) for x in gain.operands) if step is not None]
+    return max(0, -(-(bound - start) // steps[0])) if len(steps) == 1 and steps[0] > 0 else None
