@@ -1,6 +1,7 @@
 """The workloads by jaxgan: its losses, models, systems and train step, compiled as a run compiles them."""
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from jaxgan.gans.unconditional import unconditional
 from jaxgan.models import dcgan, mlp, resnet
 from jaxgan.steps import GAN, train_step
 
-Step = Callable[[], None]
+Run = Callable[[int], None]
 
 
 def _gan(
@@ -71,8 +72,8 @@ BUILDERS: dict[str, Callable[[], tuple[GAN, Any, int]]] = {
 }
 
 
-def build(name: str) -> Step:
-    """A workload's step, from where a run would be after its start."""
+def build(name: str) -> Run:
+    """A function that trains a workload for so many steps and waits for them."""
     gan, given, members = BUILDERS[name]()
     mesh = parallel.device_mesh()
     prepare = None
@@ -96,24 +97,28 @@ def build(name: str) -> Step:
     state = jax.vmap(gan.init, (0, None))(keys, example) if members else gan.init(keys, example)
     state = parallel.replicate(state, mesh)
     compiled = parallel.jit_step(step, mesh)
-    count = 0
+    batches_in_turn = itertools.cycle(ready)
 
-    def run() -> None:
-        nonlocal state, count
-        state, metrics = compiled(state, ready[count % len(ready)])
-        count += 1
-        # As the loop does: a step is dispatched while the one before it runs.
-        in_flight.append(metrics)
-        if len(in_flight) > 1:
-            jax.block_until_ready(in_flight.pop(0))
+    def run(steps: int) -> None:
+        nonlocal state
+        before = None
+        for _ in range(steps):
+            state, metrics = compiled(state, next(batches_in_turn))
+            # As the loop does: a step is dispatched while the one before it runs.
+            jax.block_until_ready(before)
+            before = metrics
+        jax.block_until_ready(state)
 
-    in_flight: list[Any] = []
-    run.finish = lambda: jax.block_until_ready(state)  # type: ignore[attr-defined]
     return run
 
 
-def matmul() -> Callable[[], None]:
-    """A 2048³ product."""
+def matmul() -> Run:
+    """A function that multiplies 2048³ so many times."""
     a, b = jax.random.normal(jax.random.key(0), (2, 2048, 2048))
     product = jax.jit(jnp.matmul)
-    return lambda: jax.block_until_ready(product(a, b))
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            jax.block_until_ready(product(a, b))
+
+    return run

@@ -289,8 +289,8 @@ BUILDERS: dict[str, Callable[[], Step]] = {
 }
 
 
-def build(name: str) -> Step:
-    """A workload's step, on as many threads as make it fastest."""
+def build(name: str) -> Callable[[int], None]:
+    """A function that trains a workload for so many steps, on as many threads as make it fastest."""
     torch.manual_seed(0)
     step = BUILDERS[name]()
 
@@ -306,14 +306,20 @@ def build(name: str) -> Step:
         return min(times)
 
     torch.set_num_threads(min(range(1, torch.get_num_threads() + 1), key=seconds))
-    return step
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            step()
+
+    return run
 
 
-def matmul() -> Callable[[], None]:
-    """A 2048³ product."""
+def matmul() -> Callable[[int], None]:
+    """A function that multiplies 2048³ so many times."""
     a, b = torch.randn(2, 2048, 2048)
 
-    def product() -> None:
-        torch.mm(a, b)
+    def run(times: int) -> None:
+        for _ in range(times):
+            torch.mm(a, b)
 
-    return product
+    return run
