@@ -16,17 +16,6 @@ Initializer = Callable[..., Array]
 NORMS = ("batch", "layer", "none", "spectral")
 
 
-def _kernel(
-    module: nn.Module, shape: tuple[int, ...], init: Initializer, spectral_norm: bool, train: bool
-) -> Array:
-    kernel = module.param("kernel", init, shape)
-    return spectral.normalize(module, kernel, train=train) if spectral_norm else kernel
-
-
-def _biased(module: nn.Module, y: Array, use_bias: bool) -> Array:
-    return y + module.param("bias", nn.initializers.zeros, (y.shape[-1],)) if use_bias else y
-
-
 class Dense(nn.Module):
     """y = x W + b, with W over its largest singular value if ``spectral``."""
 
@@ -35,56 +24,47 @@ class Dense(nn.Module):
     spectral: bool = False
     kernel_init: Initializer = nn.initializers.lecun_normal()
 
+    def kernel(self, x: Array, train: bool, *window: int) -> Array:
+        """The layer's kernel for inputs x, (*window, in, out), normalised on request."""
+        kernel = self.param("kernel", self.kernel_init, (*window, x.shape[-1], self.features))
+        return spectral.normalize(self, kernel, train=train) if self.spectral else kernel
+
+    def biased(self, y: Array) -> Array:
+        """Adds the layer's bias, if it has one."""
+        return y + self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else y
+
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, I) to (B, features)."""
-        shape = (x.shape[-1], self.features)
-        return _biased(
-            self, x @ _kernel(self, shape, self.kernel_init, self.spectral, train), self.use_bias
-        )
+        return self.biased(x @ self.kernel(x, train))
 
 
-class Conv(nn.Module):
+class Conv(Dense):
     """Strided convolution with padding SAME; the kernel is (k, k, in, out)."""
 
-    features: int
-    kernel_size: int
+    kernel_size: int = 3
     stride: int = 1
-    use_bias: bool = True
-    spectral: bool = False
-    kernel_init: Initializer = nn.initializers.lecun_normal()
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, H, W, I) to (B, ⌈H/stride⌉, ⌈W/stride⌉, features)."""
         window = (self.kernel_size, self.kernel_size)
-        kernel = _kernel(
-            self, (*window, x.shape[-1], self.features), self.kernel_init, self.spectral, train
-        )
-        y = conv.conv(x, kernel, conv.same(x.shape[1:3], window, self.stride))
-        return _biased(self, y, self.use_bias)
+        geometry = conv.same(x.shape[1:3], window, self.stride)
+        return self.biased(conv.conv(x, self.kernel(x, train, *window), geometry))
 
 
-class ConvTranspose(nn.Module):
+class ConvTranspose(Dense):
     """Fractionally-strided convolution, the transpose of :class:`Conv`; the kernel is (k, k, in, out)."""
 
-    features: int
-    kernel_size: int
+    kernel_size: int = 4
     stride: int = 2
-    use_bias: bool = True
-    spectral: bool = False
-    kernel_init: Initializer = nn.initializers.lecun_normal()
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, H, W, I) to (B, stride·H, stride·W, features)."""
         window = (self.kernel_size, self.kernel_size)
-        kernel = _kernel(
-            self, (*window, x.shape[-1], self.features), self.kernel_init, self.spectral, train
-        )
-        size = (x.shape[1] * self.stride, x.shape[2] * self.stride)
-        y = conv.transpose(x, kernel.swapaxes(2, 3), conv.same(size, window, self.stride))
-        return _biased(self, y, self.use_bias)
+        geometry = conv.same((x.shape[1] * self.stride, x.shape[2] * self.stride), window, self.stride)
+        return self.biased(conv.transpose(x, self.kernel(x, train, *window).swapaxes(2, 3), geometry))
 
 
 def _box(kernel: Array) -> Array:
@@ -96,48 +76,38 @@ def _box(kernel: Array) -> Array:
     return kernel
 
 
-class UpsampleConv(nn.Module):
+class UpsampleConv(Dense):
     """Nearest-neighbour upsampling by 2, then a convolution of odd size with padding SAME.
 
     Each output pixel sees at most two inputs a side, so the two are one fractionally-strided convolution by
     the kernel's sum over neighbouring pixels: the same numbers from 4 products instead of 9, at size 3.
     """
 
-    features: int
     kernel_size: int = 3
-    use_bias: bool = True
-    spectral: bool = False
-    kernel_init: Initializer = nn.initializers.lecun_normal()
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, H, W, I) to (B, 2H, 2W, features)."""
-        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
-        kernel = _box(_kernel(self, shape, self.kernel_init, self.spectral, train))
+        kernel = _box(self.kernel(x, train, self.kernel_size, self.kernel_size))
         geometry = conv.same((2 * x.shape[1], 2 * x.shape[2]), kernel.shape[:2], 2)
         y = conv.transpose(x, kernel[::-1, ::-1].swapaxes(2, 3), geometry)
-        return _biased(self, y, self.use_bias)
+        return self.biased(y)
 
 
-class ConvMeanPool(nn.Module):
+class ConvMeanPool(Dense):
     """A convolution of odd size with padding SAME, then the mean over 2 × 2 pixels.
 
     The two are one convolution of stride 2 by the kernel's mean over neighbouring pixels.
     """
 
-    features: int
     kernel_size: int = 3
-    use_bias: bool = True
-    spectral: bool = False
-    kernel_init: Initializer = nn.initializers.lecun_normal()
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, 2H, 2W, I) to (B, H, W, features)."""
-        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
-        kernel = _box(_kernel(self, shape, self.kernel_init, self.spectral, train)) / 4
+        kernel = _box(self.kernel(x, train, self.kernel_size, self.kernel_size)) / 4
         y = conv.conv(x, kernel, conv.same(x.shape[1:3], kernel.shape[:2], 2))
-        return _biased(self, y, self.use_bias)
+        return self.biased(y)
 
 
 def upsample(x: Array) -> Array:

@@ -15,15 +15,19 @@ def standard(shape, seed=0):
 @pytest.mark.parametrize("spectral", [False, True])
 def test_one_convolution_does_for_two_steps(size, spectral):
     x = standard((2, 6, 4, 5))
-    plain = layers.Conv(7, size, spectral=spectral)
+    plain = layers.Conv(7, kernel_size=size, spectral=spectral)
     variables = plain.init(jax.random.key(1), x, True)
     upsampled = plain.apply(variables, layers.upsample(x), False)
     np.testing.assert_allclose(
-        layers.UpsampleConv(7, size, spectral=spectral).apply(variables, x, False), upsampled, atol=2e-6
+        layers.UpsampleConv(7, kernel_size=size, spectral=spectral).apply(variables, x, False),
+        upsampled,
+        atol=2e-6,
     )
     pooled = layers.mean_pool(plain.apply(variables, x, False))
     np.testing.assert_allclose(
-        layers.ConvMeanPool(7, size, spectral=spectral).apply(variables, x, False), pooled, atol=2e-6
+        layers.ConvMeanPool(7, kernel_size=size, spectral=spectral).apply(variables, x, False),
+        pooled,
+        atol=2e-6,
     )
 
 

@@ -11,8 +11,8 @@ from jaxgan.models import dcgan
 
 LAYERS = {
     "dense": (layers.Dense(5, spectral=True), (3, 7)),
-    "conv": (layers.Conv(5, 3, 2, spectral=True), (2, 6, 6, 4)),
-    "transpose": (layers.ConvTranspose(5, 4, 2, spectral=True), (2, 3, 3, 4)),
+    "conv": (layers.Conv(5, kernel_size=3, stride=2, spectral=True), (2, 6, 6, 4)),
+    "transpose": (layers.ConvTranspose(5, kernel_size=4, stride=2, spectral=True), (2, 3, 3, 4)),
 }
 
 

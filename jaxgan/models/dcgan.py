@@ -97,9 +97,9 @@ class Generator(nn.Module):
         for _ in range(doublings - 1):
             features //= 2
             x = activate(
-                ConvTranspose(features, self.kernel_size, 2, use_bias, spectral, _kernel_init)(x, train)
+                ConvTranspose(features, use_bias, spectral, _kernel_init, self.kernel_size)(x, train)
             )
-        x = ConvTranspose(self.channels, self.kernel_size, 2, True, spectral, _kernel_init)(x, train)
+        x = ConvTranspose(self.channels, True, spectral, _kernel_init, self.kernel_size)(x, train)
         return jnp.tanh(x)
 
 
@@ -127,9 +127,9 @@ class Critic(nn.Module):
         use_bias = self.norm in ("none", "spectral")
         for i in range(doublings):
             first = i == 0
-            x = Conv(self.width * 2**i, self.kernel_size, 2, use_bias or first, spectral, _kernel_init)(
-                x, train
-            )
+            x = Conv(
+                self.width * 2**i, use_bias or first, spectral, _kernel_init, self.kernel_size, stride=2
+            )(x, train)
             x = nn.leaky_relu(x if first else Norm(self.norm, self.axis_name, _scale_init)(x, train), 0.2)
         x = x.reshape(x.shape[0], -1)
         return Dense(1, True, spectral, _kernel_init)(x, train)[:, 0]

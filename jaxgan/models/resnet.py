@@ -49,11 +49,11 @@ class GeneratorBlock(nn.Module):
         """Maps (B, H, W, I) to (B, 2H, 2W, features)."""
         spectral = self.norm == "spectral"
         y = nn.relu(Norm(self.norm, self.axis_name)(x, train))
-        y = UpsampleConv(self.features, 3, True, spectral, _block_init)(y, train)
+        y = UpsampleConv(self.features, True, spectral, _block_init)(y, train)
         y = nn.relu(Norm(self.norm, self.axis_name)(y, train))
-        y = Conv(self.features, 3, 1, True, spectral, _block_init)(y, train)
+        y = Conv(self.features, True, spectral, _block_init)(y, train)
         # A 1 × 1 convolution and upsampling change places freely; small images first is cheaper.
-        return y + upsample(Conv(self.features, 1, 1, True, spectral, _shortcut_init)(x, train))
+        return y + upsample(Conv(self.features, True, spectral, _shortcut_init, kernel_size=1)(x, train))
 
 
 class CriticBlock(nn.Module):
@@ -73,14 +73,14 @@ class CriticBlock(nn.Module):
         """Maps (B, H, W, I) to (B, H, W, features), half as high and wide if pooled."""
         spectral = self.norm == "spectral"
         y = x if self.first else nn.relu(Norm(self.norm, self.axis_name)(x, train))
-        y = Conv(self.features, 3, 1, True, spectral, _block_init)(y, train)
+        y = Conv(self.features, True, spectral, _block_init)(y, train)
         y = nn.relu(Norm(self.norm, self.axis_name)(y, train))
         last = ConvMeanPool if self.pool else Conv
-        y = last(self.features, 3, kernel_init=_block_init, spectral=spectral)(y, train)
+        y = last(self.features, True, spectral, _block_init)(y, train)
         if self.pool:
             x = mean_pool(x)
         if self.pool or x.shape[-1] != self.features:
-            x = Conv(self.features, 1, 1, True, spectral, _shortcut_init)(x, train)
+            x = Conv(self.features, True, spectral, _shortcut_init, kernel_size=1)(x, train)
         return x + y
 
 
@@ -110,7 +110,7 @@ class Generator(nn.Module):
         while x.shape[1] < self.size:
             x = GeneratorBlock(self.width, self.norm, self.axis_name)(x, train)
         x = nn.relu(Norm(self.norm, self.axis_name)(x, train))
-        return jnp.tanh(Conv(self.channels, 3, 1, True, spectral, _shortcut_init)(x, train))
+        return jnp.tanh(Conv(self.channels, True, spectral, _shortcut_init)(x, train))
 
 
 class Critic(nn.Module):
