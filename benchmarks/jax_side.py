@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -75,13 +76,16 @@ BUILDERS: dict[str, Callable[[], tuple[GAN, Any, int]]] = {
 def build(name: str) -> Run:
     """A function that trains a workload for so many steps and waits for them."""
     gan, given, members = BUILDERS[name]()
+    if members:  # shared by as many devices as there are cores
+        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
     mesh = parallel.device_mesh()
     prepare = None
     if isinstance(given, int):
         source = data.open_source("ring", path="", seed=0)
         prepare = source.prepare
         batches = source.batches(seed=0, n_critic=1, batch_size=given)
-        ready = [parallel.shard_batch(batches[i], mesh) for i in range(64)]
+        put = parallel.replicate if members else parallel.shard_batch
+        ready = [put(batches[i], mesh) for i in range(64)]
     else:
         ready = [parallel.shard_batch(given, mesh)]
 
@@ -95,8 +99,8 @@ def build(name: str) -> Run:
     example = {"real": jnp.zeros((1, 1, 2)), "row": jnp.zeros((1, 1), int)} if prepare else ready[0]
     keys = jax.random.split(jax.random.key(0), members) if members else jax.random.key(0)
     state = jax.vmap(gan.init, (0, None))(keys, example) if members else gan.init(keys, example)
-    state = parallel.replicate(state, mesh)
-    compiled = parallel.jit_step(step, mesh)
+    state = (parallel.split_members if members else parallel.replicate)(state, mesh)
+    compiled = parallel.jit_step(step, mesh, parallel.MEMBERS if members else parallel.EVERYWHERE)
     batches_in_turn = itertools.cycle(ready)
 
     def run(steps: int) -> None:

@@ -18,6 +18,7 @@ from jaxgan.errors import SetupError
 
 PyTree = Any
 AXIS = "batch"
+EVERYWHERE, MEMBERS = PartitionSpec(), PartitionSpec(AXIS)
 
 # Which operations XLA's CPU backend gives to YNNPACK. By default single matrix products are among them, and
 # run on one thread each; without them they run on all. (The option is a list; it has to name something.)
@@ -46,7 +47,16 @@ def check_batch_size(batch_size: int, num_devices: int) -> None:
 
 def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
     """Puts a copy of every leaf on every device."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return jax.device_put(tree, NamedSharding(mesh, EVERYWHERE))
+
+
+def split_members(population: PyTree, mesh: Mesh) -> PyTree:
+    """Gives each device its share of a population: of every leaf's first axis.
+
+    Raises:
+      ValueError: the devices cannot share the members evenly.
+    """
+    return jax.device_put(population, NamedSharding(mesh, MEMBERS))
 
 
 def shard_batch(batch: Mapping[str, np.ndarray], mesh: Mesh, *, axis: int = 1) -> dict[str, jax.Array]:
@@ -64,11 +74,21 @@ def shard_batch(batch: Mapping[str, np.ndarray], mesh: Mesh, *, axis: int = 1) -
     return {name: jax.make_array_from_process_local_data(sharding, x) for name, x in batch.items()}
 
 
-def jit_step(step: Callable[..., PyTree], mesh: Mesh) -> Callable[..., PyTree]:
-    """Compiles ``step(state, batch) -> (state, metrics)`` for sharded batches; the state is donated."""
-    everywhere = NamedSharding(mesh, PartitionSpec())
+def jit_step(
+    step: Callable[..., PyTree], mesh: Mesh, spec: PartitionSpec = EVERYWHERE
+) -> Callable[..., PyTree]:
+    """Compiles ``step(state, batch) -> (state, metrics)``; the state is donated.
+
+    Args:
+      step: one train step, or that of a population, ``jax.vmap(step, (0, None))``.
+      mesh: the devices.
+      spec: where the state and the metrics lie: on every device, while the batch is split; or
+        ``MEMBERS``, each device with some of a population's members and all of the batch.
+    """
     options = CPU_OPTIONS if mesh.devices.flat[0].platform == "cpu" else None
-    return jax.jit(step, donate_argnums=0, out_shardings=everywhere, compiler_options=options)
+    return jax.jit(
+        step, donate_argnums=0, out_shardings=NamedSharding(mesh, spec), compiler_options=options
+    )
 
 
 def pmap_step(step: Callable[..., PyTree]) -> Callable[..., PyTree]:

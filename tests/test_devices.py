@@ -118,6 +118,35 @@ def test_the_work_is_split_and_the_state_replicated():
     assert all(leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(state))
 
 
+def test_a_population_is_split_and_each_member_trains_as_if_alone():
+    members, batch = 8, tiny_batch(1, 16, size=8)
+    gan = tiny_gan(size=8)
+    keys = jax.random.split(jax.random.key(0), members)
+    population = jax.vmap(gan.init, (0, None))(keys, batch)
+    one = functools.partial(train_step, gan=gan, ema_decay=0.9)
+    mesh = parallel.device_mesh()
+    step = parallel.jit_step(jax.vmap(one, (0, None)), mesh, parallel.MEMBERS)
+    shared = parallel.replicate(batch, mesh)
+    state = parallel.split_members(population, mesh)
+    text = step.lower(state, shared).compile().as_text()
+    assert not any(
+        name in text for name in ("all-reduce", "all-gather", "all-to-all", "collective-permute")
+    )
+    for _ in range(STEPS):
+        state, metrics = step(state, shared)
+    assert {leaf.addressable_shards[0].data.shape[0] for leaf in jax.tree.leaves(state)} == {1}
+
+    alone = gan.init(keys[5], batch)
+    for _ in range(STEPS):
+        alone, alone_metrics = jax.jit(one)(alone, batch)
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5)
+    jax.tree.map(lambda x, y: close(x[5], y), state.generator.ema_params, alone.generator.ema_params)
+    jax.tree.map(lambda x, y: close(x[5], y), metrics, alone_metrics)
+    assert len(np.unique(metrics["critic_loss"])) == members
+    with pytest.raises(ValueError, match="axis 0 is partitioned 8 times, but the dimension size is 6"):
+        parallel.split_members(jax.tree.map(lambda x: x[:6], population), mesh)
+
+
 @pytest.mark.parametrize(("batch_size", "hint"), [(12, "8 or 16"), (4, "try 8"), (0, "try 8")])
 def test_an_uneven_batch_is_refused(batch_size, hint):
     with pytest.raises(SetupError, match=f"batch_size {batch_size} .*8 devices.*{hint}"):
