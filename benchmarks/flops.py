@@ -60,19 +60,22 @@ def networks(config: ConfigDict) -> tuple[Network, Network]:
       ValueError: one of a family or with a normalisation that is not counted by hand.
     """
     shape, dim = build.sample_shape(config), config.latent.dim
+    size, channels = shape[0], shape[-1]
     ours, theirs = config.models.generator, config.models.critic
     spectral = theirs.get("norm") == "spectral"
     if ours.get("norm") == "spectral":
         raise ValueError("a spectrally normalised generator is not counted by hand")
     generators: dict[str, Callable[[], Network]] = {
-        "dcgan": lambda: arithmetic.dcgan_generator(*shape[1:], ours.width, ours.kernel_size, dim),
+        "dcgan": lambda: arithmetic.dcgan_generator(size, channels, ours.width, ours.kernel_size, dim),
         "mlp": lambda: arithmetic.mlp(dim, ours.hidden, math.prod(shape)),
-        "resnet": lambda: arithmetic.resnet_generator(*shape[1:], ours.width, dim),
+        "resnet": lambda: arithmetic.resnet_generator(size, channels, ours.width, dim),
     }
     critics: dict[str, Callable[[], Network]] = {
-        "dcgan": lambda: arithmetic.dcgan_critic(*shape[1:], theirs.width, theirs.kernel_size, spectral),
+        "dcgan": lambda: arithmetic.dcgan_critic(
+            size, channels, theirs.width, theirs.kernel_size, spectral
+        ),
         "mlp": lambda: arithmetic.mlp(math.prod(shape), theirs.hidden, 1),
-        "resnet": lambda: arithmetic.resnet_critic(*shape[1:], theirs.width, spectral),
+        "resnet": lambda: arithmetic.resnet_critic(size, channels, theirs.width, spectral),
     }
     return generators[ours.family](), critics[theirs.family]()
 
@@ -131,8 +134,9 @@ def compiled_flops(step: Step, own: bool) -> int:
         exported = export.export(jax.jit(function), platforms=["tpu"], disabled_checks=anywhere)
         function = exported(step.state, step.batch).call
     mesh = parallel.device_mesh(jax.devices("cpu")[:1])
-    lowered = parallel.jit_step(function, mesh).lower(step.state, step.batch)
-    return sum(product.flops for product in costs.products(hlo.parse(lowered.compile().as_text())))
+    jitted: Any = parallel.jit_step(function, mesh)
+    text = jitted.lower(step.state, step.batch).compile().as_text()
+    return sum(product.flops for product in costs.products(hlo.parse(text)))
 
 
 def compare(config: ConfigDict, batch: int, gan: GAN | None = None) -> dict[str, tuple[int, int]]:

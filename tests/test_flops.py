@@ -1,14 +1,16 @@
 """Matrix products of compiled steps against those counted by hand, and both counts against other truth."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
 
-from benchmarks import arithmetic, flops
+from benchmarks import arithmetic, convolutions, flops, jax_convolutions, jax_side, step_time
 from experiments import build, cli, costs, hlo
-from jaxgan import conv, winograd
+from jaxgan import conv, steps, winograd
 
 BATCH = 8
 # The table of what a config is made small with.
@@ -162,3 +164,53 @@ def test_every_config_has_a_count():
     for name in flops.names():
         config = cli.load(f"{name}.py").values
         assert flops.needed(config, 1, flops.minimal) > 0
+
+
+@pytest.mark.parametrize("name", ["mlp", "wgan_gp32"])
+def test_the_step_benchmark_counts_what_it_runs(name):
+    gan, given, _ = jax_side.BUILDERS[name]()
+    if name == "mlp":
+        given = {"real": np.zeros((1, given, 2), np.float32), "row": np.zeros((1, given), np.int32)}
+    step = flops.Step(
+        functools.partial(steps.train_step, gan=gan, ema_decay=0.999),
+        jax.eval_shape(gan.init, jax.random.key(0), given),
+        jax.eval_shape(lambda: given),
+    )
+    compiled = flops.compiled_flops(step, own=True)
+    np.testing.assert_allclose(compiled, step_time.WORKLOADS[name].flops, rtol=0.01)
+
+
+def test_share_of_peak_of_known_times():
+    seconds, rates = [[0.002, 0.004]] * 3, [[100.0, 80.0], [90.0, 160.0], [80.0, 80.0]]
+    result = step_time.summary("mlp", seconds, rates)
+    assert result["ratio"] == 2.0
+    assert result["peak_gflops"] == [100.0, 160.0]
+    # 0.1863 GFLOP: see the spelt-out step above, with three hidden layers of 128.
+    products = [2 * 128, 128 * 128, 128 * 128]
+    generator, critic = sum(products) + 2 * 128, sum(products) + 128
+    update = 2 * critic + 2 * critic + 2 * (critic - 128 - 2 * 128)
+    last = critic + (critic - 128) + generator + (generator - 2 * 128)
+    needed = 2 * 256 * (generator + update + last) / 1e9
+    np.testing.assert_allclose(result["needed_gflop"], needed)
+    np.testing.assert_allclose(result["of_peak"], [needed / 0.002 / 100, needed / 0.004 / 160])
+    assert f"{needed / 0.2:8.0%} {needed / 0.64:8.0%}" in step_time.line(result)
+
+
+def test_slow_convolutions_are_timed_less_often():
+    turns = convolutions.schedule({"slow": 7.5, "fast": 0.05}, 9)
+    assert [side for side, _ in turns].count("slow") == convolutions.SLOW_ROUNDS
+    assert [side for side, _ in turns].count("fast") == 9
+    assert all(calls == {"slow": 1, "fast": 4}[side] for side, calls in turns)
+
+
+@pytest.mark.parametrize("case", convolutions.CASES)
+def test_both_kinds_of_convolution_compute_the_same(case):
+    ours, theirs = (jax.jit(jax_convolutions.product(f"{case}/{kind}")) for kind in ("ours", "lax"))
+    rng = np.random.default_rng(0)
+    shapes = jax_convolutions.shapes(case.partition("/")[0], batch=2)
+    x, w, g = (rng.normal(size=shape).astype(np.float32) for shape in shapes)
+    turned = "transpose" in case
+    expected = theirs(x, w[::-1, ::-1] if turned else w, g)
+    if turned and case.endswith("kernel"):
+        expected = expected[::-1, ::-1]
+    np.testing.assert_allclose(ours(x, w, g), expected, atol=1e-5 * float(jnp.abs(expected).max()))
