@@ -19,14 +19,15 @@ SLOW, SLOW_ROUNDS = 1.0, 2
 
 
 class Layer(NamedTuple):
-    """A convolution of float32 images of 32 × 32 pixels with padding SAME, or its transpose.
+    """A convolution of float32 images with padding SAME, or its transpose.
 
     Attributes:
-      inputs: channels of the 32 × 32 images.
+      inputs: channels of the images, the larger side.
       outputs: channels.
       kernel: its side in pixels.
       stride: in pixels.
       transposed: whether it maps the outputs to the images.
+      side: of the images.
     """
 
     inputs: int
@@ -34,7 +35,6 @@ class Layer(NamedTuple):
     kernel: int
     stride: int
     transposed: bool = False
-
     side: int = 32
 
 
@@ -53,11 +53,14 @@ def title(case: str) -> str:
     """A case for people.
 
     >>> title("4x4-transpose/kernel")
-    'transpose of 4×4, stride 2, 64 → 128: kernel gradient'
+    'transpose of 4×4, stride 2, 128 → 64: kernel gradient'
     """
-    layer, product = LAYERS[case.partition("/")[0]], case.partition("/")[2]
+    which, _, product = case.partition("/")
+    layer = LAYERS[which]
+    ends = (layer.inputs, layer.outputs)
+    start, end = ends[::-1] if layer.transposed else ends
     window = f"{'transpose of ' * layer.transposed}{layer.kernel}×{layer.kernel}"
-    return f"{window}, stride {layer.stride}, {layer.inputs} → {layer.outputs}: {PRODUCTS[product]}"
+    return f"{window}, stride {layer.stride}, {start} → {end}: {PRODUCTS[product]}"
 
 
 def schedule(first: dict[str, float], rounds: int) -> list[tuple[str, int]]:

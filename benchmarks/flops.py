@@ -159,6 +159,7 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(names()), help="configs, separated by commas")
     parser.add_argument("--batch", type=int, help="in place of each config's own")
     given = parser.parse_args()
+    jax.config.update("jax_platforms", "cpu")
     print(f"{'config':<22} {'batch':>5}  {'kind':<8}{'needed':>15}{'compiled':>15}   ratio")
     worst = 0.0
     for name in given.only.split(","):
