@@ -290,9 +290,13 @@ BUILDERS: dict[str, Callable[[], Step]] = {
 
 
 def build(name: str) -> Callable[[int], None]:
-    """A function that trains a workload for so many steps, on as many threads as make it fastest."""
+    """A function that trains a workload for so many steps."""
     torch.manual_seed(0)
-    step = BUILDERS[name]()
+    return tuned(BUILDERS[name]())
+
+
+def tuned(step: Step) -> Callable[[int], None]:
+    """A function that takes a step so many times, on as many threads as make it fastest."""
 
     def seconds(threads: int) -> float:
         torch.set_num_threads(threads)

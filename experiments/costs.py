@@ -1,4 +1,4 @@
-"""What a compiled program costs: cycles by the compiler's own model, bytes, collectives.
+"""What a compiled program costs: cycles by the compiler's own model, matrix products, bytes, collectives.
 
 XLA's TPU compiler writes its cost model into the program: ``estimated_cycles`` in the ``backend_config`` of
 what it schedules. Those are the compiler's estimates, never measurements. Collectives and copies between
@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from experiments import hlo
 from experiments.hlo import Array, Instruction, Program, arrays, attribute, called, size, trip_count
 
 HBM = 0  # its number among the memories
@@ -64,6 +65,16 @@ class Op(NamedTuple):
     """What one instruction costs by the compiler's estimate, over all its executions."""
 
     cycles: int
+    name: str
+    opcode: str
+    type: str
+    origin: str
+
+
+class Product(NamedTuple):
+    """A matrix product or convolution: its FLOPs over all its executions, and where it comes from."""
+
+    flops: int
     name: str
     opcode: str
     type: str
@@ -134,6 +145,34 @@ def collectives(program: Program) -> dict[str, Collective]:
             for y in program.computations[name].values():
                 add(name, y, times)
     return {kind: Collective(counts[kind], moved[kind]) for kind in sorted(counts)}
+
+
+def products(program: Program) -> list[Product]:
+    """The matrix products and convolutions of a program, those inside fusions included, dearest first.
+
+    A multiplication and an addition are two FLOPs. Products with padding, and with the zeros between
+    dilated elements, are none.
+
+    Raises:
+      ValueError: the text does not tell how often a loop runs.
+    """
+    runs, unknown = executions(program)
+    if unknown:
+        raise ValueError(f"loops of unknown length: {', '.join(unknown)}")
+    found = []
+
+    def add(computation: str, x: Instruction, times: int) -> None:
+        if x.opcode in ("dot", "convolution"):
+            sides = [hlo.dimensions(t) for t in _operand_types(program, computation, x)]
+            flops = 2 * times * hlo.multiplications(x, *sides)
+            found.append(Product(flops, x.name, x.opcode, x.type, x.origin))
+        for name in called(x) if x.opcode == "fusion" else ():
+            for y in program.computations[name].values():
+                add(name, y, times)
+
+    for computation, x, times in runs:
+        add(computation, x, times)
+    return sorted(found, key=lambda product: (-product.flops, product.name))
 
 
 def _operand_types(program: Program, computation: str, x: Instruction) -> list[str]:

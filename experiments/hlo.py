@@ -85,6 +85,53 @@ def size(text: str) -> int:
     return sum(array.bytes for array in arrays(text))
 
 
+def dimensions(text: str) -> tuple[int, ...]:
+    """The sides of an array's type.
+
+    >>> dimensions("f32[8,4]{1,0:T(8,128)}"), dimensions("pred[]")
+    ((8, 4), ())
+    """
+    found = _SHAPE.findall(text)
+    return tuple(int(side.lstrip("<=")) for side in found[0][1].split(",") if side)
+
+
+def multiplications(x: Instruction, left: tuple[int, ...], right: tuple[int, ...]) -> int:
+    """How many pairs of elements a ``dot`` or ``convolution`` multiplies, zeros of its own making aside.
+
+    Args:
+      x: the instruction.
+      left: sides of its first operand.
+      right: sides of its second.
+    """
+    if x.opcode == "dot":
+        listed = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", x.attributes)
+        axes = listed[1].split(",") if listed and listed[1] else []
+        return math.prod(dimensions(x.type)) * math.prod(left[int(axis)] for axis in axes)
+    labels = re.search(r"dim_labels=(\w+)_(\w+)->(\w+)", x.attributes)
+    if labels is None:
+        raise ValueError(f"{x.name}: a convolution without dim_labels")
+    images, kernel, outputs = (
+        dict(zip(names, sides, strict=True))
+        for names, sides in zip(labels.groups(), (left, right, dimensions(x.type)), strict=True)
+    )
+    pairs = outputs["b"] * outputs["f"] * kernel["i"]
+    for axis in (name for name in kernel if name.isdigit()):
+        number = int(axis)
+        stride, dilation = _window(x, "stride", number, "1"), _window(x, "lhs_dilate", number, "1")
+        low, spread = _window(x, "pad", number, "0_0"), _window(x, "rhs_dilate", number, "1")
+        end = (images[axis] - 1) * dilation
+        places = (i * stride + j * spread - low for i in range(outputs[axis]) for j in range(kernel[axis]))
+        pairs *= sum(0 <= place <= end and place % dilation == 0 for place in places)
+    return pairs
+
+
+def _window(x: Instruction, name: str, axis: int, default: str) -> int:
+    """A number of a convolution's window; of padding, that before the image."""
+    found = re.search(rf"window=\{{[^}}]*\b{name}=([\w\-]+)", x.attributes)
+    value = found[1].split("x")[axis] if found else default
+    return int(value.split("_")[0])
+
+
 def _closing(text: str, start: int) -> int:
     """The place of the parenthesis that closes the one at ``start``."""
     depth = 0

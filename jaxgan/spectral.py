@@ -37,7 +37,7 @@ def sigma_of(matrix: Array, u: Array) -> Array:
     """
     u = jax.lax.stop_gradient(u)
     v = jax.lax.stop_gradient(_unit(matrix @ u))
-    return v @ matrix @ u
+    return v @ (matrix @ u)  # in this order the product is v's own
 
 
 def power_iteration(matrix: Array, u: Array) -> tuple[Array, Array]:

@@ -1,0 +1,123 @@
+"""Times of single convolutions and their gradients: XLA's own, jaxgan's and PyTorch's, run alternately.
+
+    python -m benchmarks.convolutions [--only=4x4/forward,3x3/kernel] [--rounds=9]
+
+Each has a process of its own, warm, and they take turns; printed are medians in milliseconds, and the
+others' over ours. A call of more than a second is timed in two rounds only. Needs the extra ``bench``.
+"""
+
+import argparse
+import importlib.util
+import statistics
+from typing import NamedTuple
+
+from benchmarks.step_time import Side
+
+BATCH = 64
+SECONDS = 0.2  # of calls in a round, so that short ones are not lost in the clock
+SLOW, SLOW_ROUNDS = 1.0, 2
+
+
+class Layer(NamedTuple):
+    """A convolution of float32 images with padding SAME, or its transpose.
+
+    Attributes:
+      inputs: channels of the images, the larger side.
+      outputs: channels.
+      kernel: its side in pixels.
+      stride: in pixels.
+      transposed: whether it maps the outputs to the images.
+      side: of the images.
+    """
+
+    inputs: int
+    outputs: int
+    kernel: int
+    stride: int
+    transposed: bool = False
+    side: int = 32
+
+
+LAYERS = {
+    "4x4": Layer(64, 128, 4, 2),
+    "4x4-transpose": Layer(64, 128, 4, 2, transposed=True),
+    "3x3": Layer(64, 128, 3, 1),
+    "4x4-thin": Layer(3, 64, 4, 2),
+}
+PRODUCTS = {"forward": "forward", "input": "input gradient", "kernel": "kernel gradient"}
+SIDES = {"XLA": "jax_convolutions lax", "jaxgan": "jax_convolutions ours", "PyTorch": "torch_convolutions"}
+CASES = [f"{layer}/{product}" for layer in LAYERS for product in PRODUCTS]
+
+
+def title(case: str) -> str:
+    """A case for people.
+
+    >>> title("4x4-transpose/kernel")
+    'transpose of 4×4, stride 2, 128 → 64: kernel gradient'
+    """
+    which, _, product = case.partition("/")
+    layer = LAYERS[which]
+    ends = (layer.inputs, layer.outputs)
+    start, end = ends[::-1] if layer.transposed else ends
+    window = f"{'transpose of ' * layer.transposed}{layer.kernel}×{layer.kernel}"
+    return f"{window}, stride {layer.stride}, {start} → {end}: {PRODUCTS[product]}"
+
+
+def schedule(first: dict[str, float], rounds: int) -> list[tuple[str, int]]:
+    """Who calls how often, in turn.
+
+    Args:
+      first: seconds of one call, by side.
+      rounds: of those that are not slow.
+
+    >>> schedule({"a": 7.5, "b": 0.05}, 3)
+    [('a', 1), ('b', 4), ('a', 1), ('b', 4), ('b', 4)]
+    """
+    return [
+        (side, max(1, round(SECONDS / seconds)))
+        for number in range(rounds)
+        for side, seconds in first.items()
+        if seconds < SLOW or number < SLOW_ROUNDS
+    ]
+
+
+def measure(case: str, rounds: int) -> dict[str, float]:
+    """Median milliseconds of a call, by side."""
+    sides = {}
+    for name, given in SIDES.items():
+        module, _, kind = given.partition(" ")
+        sides[name] = Side(module, f"{case}/{kind}")
+    first = {name: side.ask("step", 1) for name, side in sides.items()}
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for name, calls in schedule(first, rounds):
+        times[name].append(1e3 * sides[name].ask("step", calls) / calls)
+    for side in sides.values():
+        side.close()
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def main() -> None:
+    """Prints a row for each case, as Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--only", default=",".join(CASES), help="LAYER/PRODUCT, separated by commas")
+    parser.add_argument("--rounds", type=int, default=9)
+    given = parser.parse_args()
+    cases = given.only.split(",")
+    unknown = [case for case in cases if case not in CASES]
+    if unknown:
+        parser.error(f"unknown case {unknown[0]!r}: one of {', '.join(CASES)}")
+    if importlib.util.find_spec("torch") is None:
+        parser.error('PyTorch is absent: pip install "jaxgan[bench]"')
+    print(f"| batch {BATCH}, ms | XLA | jaxgan | PyTorch | XLA / jaxgan | PyTorch / jaxgan |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for case in cases:
+        xla, ours, theirs = measure(case, given.rounds).values()
+        print(
+            f"| {title(case)} | {xla:.1f} | {ours:.1f} | {theirs:.1f} | {xla / ours:.2f}"
+            f" | {theirs / ours:.2f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""FLOPs of the compiled train step against those that the algorithm needs, for every config.
+
+    python -m benchmarks.flops [--only=dcgan_mnist,sngan_cifar10] [--batch=N]
+
+What is needed is counted by hand in :mod:`benchmarks.arithmetic`; what is compiled, from the matrix
+products and convolutions of the optimised program, a loop's as often as it runs; both without elementwise
+work. Each config is compiled twice for this machine's CPU:
+
+* ``direct``: with the convolutions that GPUs and TPUs get (the step exported for a TPU), held against the
+  definition of a convolution;
+* ``minimal``: as a run on a CPU compiles it, held against what minimal filtering needs for each layer that
+  has it (:mod:`jaxgan.winograd`).
+
+Nothing is trained, no dataset is read, no TPU or GPU is needed; all configs take two minutes.
+"""
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from jax import export
+from ml_collections import ConfigDict
+
+import experiments.configs
+from benchmarks import arithmetic
+from benchmarks.arithmetic import Layer, Network
+from experiments import build, cli, costs, hlo
+from jaxgan import conv, parallel
+from jaxgan.steps import GAN, train_step
+
+PyTree = Any
+WANTED = 1.02
+
+
+def minimal(layer: Layer) -> int:
+    """Multiplications of one product for one sample as :mod:`jaxgan.conv` computes it on a CPU.
+
+    Tiles of 2 × 2 outputs take (r + 1)² products over the channels of all phases, r = ⌈kernel / stride⌉.
+    Layers of few channels are one product with every window written out, padding included.
+    """
+    inputs, outputs, side, kernel, stride, *_ = layer
+    out, taps = -(-side // stride), -(-kernel // stride)
+    channels = outputs if layer.transposed else inputs  # of the images, the larger side
+    if stride == 1:
+        channels = min(inputs, outputs)
+    if taps == 1 or channels * stride**2 < conv.THIN or out == 1:
+        return (out * taps * stride) ** 2 * inputs * outputs
+    if taps > conv.MOST_TAPS:
+        raise ValueError(f"{layer}: a CPU computes it with XLA's own convolution")
+    return (-(-out // 2) * (taps + 1) * stride) ** 2 * inputs * outputs
+
+
+def networks(config: ConfigDict) -> tuple[Network, Network]:
+    """The layers of a config's generator and critic.
+
+    Raises:
+      ValueError: one of a family or with a normalisation that is not counted by hand.
+    """
+    shape, dim = build.sample_shape(config), config.latent.dim
+    size, channels = shape[0], shape[-1]
+    ours, theirs = config.models.generator, config.models.critic
+    spectral = theirs.get("norm") == "spectral"
+    if ours.get("norm") == "spectral":
+        raise ValueError("a spectrally normalised generator is not counted by hand")
+    generators: dict[str, Callable[[], Network]] = {
+        "dcgan": lambda: arithmetic.dcgan_generator(size, channels, ours.width, ours.kernel_size, dim),
+        "mlp": lambda: arithmetic.mlp(dim, ours.hidden, math.prod(shape)),
+        "resnet": lambda: arithmetic.resnet_generator(size, channels, ours.width, dim),
+    }
+    critics: dict[str, Callable[[], Network]] = {
+        "dcgan": lambda: arithmetic.dcgan_critic(
+            size, channels, theirs.width, theirs.kernel_size, spectral
+        ),
+        "mlp": lambda: arithmetic.mlp(math.prod(shape), theirs.hidden, 1),
+        "resnet": lambda: arithmetic.resnet_critic(size, channels, theirs.width, spectral),
+    }
+    return generators[ours.family](), critics[theirs.family]()
+
+
+def needed(config: ConfigDict, batch: int, count: arithmetic.Count) -> int:
+    """FLOPs that one step of a config needs, by hand.
+
+    Raises:
+      ValueError: its penalties are not counted by hand.
+    """
+    penalties = [name for name, values in config.get("penalties", {}).items() if values.weight]
+    if penalties not in ([], ["gradient_penalty"]):
+        raise ValueError(f"penalties {', '.join(penalties)} are not counted by hand")
+    return arithmetic.step(
+        *networks(config),
+        batch=batch,
+        n_critic=config.n_critic,
+        gradient_penalty=bool(penalties),
+        curved=config.models.critic.get("norm") == "layer",
+        count=count,
+    )
+
+
+class Step(NamedTuple):
+    """A train step and the shapes of its arguments."""
+
+    function: Callable[..., Any]
+    state: PyTree
+    batch: PyTree
+
+
+def open_step(config: ConfigDict, batch: int, gan: GAN) -> Step:
+    """A config's train step for a batch, on samples as the losses take them."""
+    shape = build.sample_shape(config)
+    samples = {
+        "real": jax.ShapeDtypeStruct((config.n_critic, batch, *shape), "float32"),
+        "row": jax.ShapeDtypeStruct((config.n_critic, batch), "int32"),
+    }
+
+    def step(state: PyTree, batch: PyTree) -> tuple[PyTree, PyTree]:
+        return train_step(state, batch, gan=gan, ema_decay=config.ema_decay)
+
+    return Step(step, jax.eval_shape(build.initializer(config, gan)), samples)
+
+
+def compiled_flops(step: Step, own: bool) -> int:
+    """FLOPs of the matrix products and convolutions that the CPU's compiler leaves of a step.
+
+    Args:
+      step: what is compiled.
+      own: whether with XLA's own convolutions, as other platforms have them, and not the CPU's products.
+    """
+    function = step.function
+    if own:
+        anywhere = [export.DisabledSafetyCheck.platform()]
+        exported = export.export(jax.jit(function), platforms=["tpu"], disabled_checks=anywhere)
+        function = exported(step.state, step.batch).call
+    mesh = parallel.device_mesh(jax.devices("cpu")[:1])
+    jitted: Any = parallel.jit_step(function, mesh)
+    text = jitted.lower(step.state, step.batch).compile().as_text()
+    return sum(product.flops for product in costs.products(hlo.parse(text)))
+
+
+def compare(config: ConfigDict, batch: int, gan: GAN | None = None) -> dict[str, tuple[int, int]]:
+    """Needed and compiled FLOPs, with direct convolutions and with minimal filtering."""
+    step = open_step(config, batch, gan or build.build(config))
+    return {
+        "direct": (needed(config, batch, arithmetic.direct), compiled_flops(step, True)),
+        "minimal": (needed(config, batch, minimal), compiled_flops(step, False)),
+    }
+
+
+def names() -> list[str]:
+    """Every config's."""
+    return sorted(path.stem for path in Path(experiments.configs.__path__[0]).glob("[a-z]*.py"))
+
+
+def main() -> None:
+    """Prints a line for each config and kind."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--only", default=",".join(names()), help="configs, separated by commas")
+    parser.add_argument("--batch", type=int, help="in place of each config's own")
+    given = parser.parse_args()
+    jax.config.update("jax_platforms", "cpu")
+    print(f"{'config':<22} {'batch':>5}  {'kind':<8}{'needed':>15}{'compiled':>15}   ratio")
+    worst = 0.0
+    for name in given.only.split(","):
+        config = cli.load(f"{name}.py").values
+        batch = given.batch or config.batch_size
+        for kind, (by_hand, compiled) in compare(config, batch).items():
+            ratio = compiled / by_hand
+            worst = max(worst, ratio)
+            print(
+                f"{name:<22} {batch:>5}  {kind:<8}{by_hand / 1e9:>9.3f} GFLOP{compiled / 1e9:>9.3f} GFLOP"
+                f"  {ratio:6.4f}  wanted {WANTED}",
+                flush=True,
+            )
+    if worst > WANTED:
+        raise SystemExit(f"error: {worst:.4f} times what is needed; wanted {WANTED}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Single convolutions in JAX: by jaxgan.conv, or by XLA's own and JAX's derivatives of them."""
+
+from collections.abc import Callable
+
+import jax
+from jax import lax
+
+from benchmarks.convolutions import BATCH, LAYERS, Layer
+from benchmarks.jax_side import matmul
+from jaxgan import conv, parallel
+
+__all__ = ["build", "matmul"]
+
+Array = jax.Array
+Map = Callable[[Array, Array], Array]
+
+
+def _ours(layer: Layer) -> Map:
+    geometry = conv.same((layer.side, layer.side), (layer.kernel, layer.kernel), layer.stride)
+    if layer.transposed:
+        return lambda y, w: conv.transpose(y, w.swapaxes(2, 3), geometry)
+    return lambda x, w: conv.conv(x, w, geometry)
+
+
+def _lax(layer: Layer) -> Map:
+    strides, numbers = (layer.stride, layer.stride), ("NHWC", "HWIO", "NHWC")
+    if layer.transposed:
+        return lambda y, w: lax.conv_transpose(y, w, strides, "SAME", dimension_numbers=numbers)
+    return lambda x, w: lax.conv_general_dilated(x, w, strides, "SAME", dimension_numbers=numbers)
+
+
+def product(name: str) -> Callable[[Array, Array, Array], Array]:
+    """The function of operands, kernel and the outputs' cotangent that LAYER/PRODUCT/KIND is.
+
+    KIND is ``ours`` or ``lax``; ``lax.conv_transpose`` has its kernel turned over in both directions.
+    """
+    which, wanted, kind = name.split("/")
+    f = {"ours": _ours, "lax": _lax}[kind](LAYERS[which])
+    return {
+        "forward": lambda x, w, g: f(x, w),
+        "input": lambda x, w, g: jax.vjp(lambda x: f(x, w), x)[1](g)[0],
+        "kernel": lambda x, w, g: jax.vjp(lambda w: f(x, w), w)[1](g)[0],
+    }[wanted]
+
+
+def shapes(which: str, batch: int = BATCH) -> list[tuple[int, ...]]:
+    """Those of a layer's operands, kernel and the outputs' cotangent."""
+    layer = LAYERS[which]
+    out = -(-layer.side // layer.stride)
+    ends = [(batch, layer.side, layer.side, layer.inputs), (batch, out, out, layer.outputs)]
+    inputs, outputs = ends[::-1] if layer.transposed else ends
+    return [inputs, (layer.kernel, layer.kernel, inputs[3], outputs[3]), outputs]
+
+
+def build(name: str) -> Callable[[int], None]:
+    """A function that computes LAYER/PRODUCT/KIND so many times."""
+    which, _, kind = name.split("/")
+    keys = jax.random.split(jax.random.key(0), 3)
+    operands = [jax.random.normal(key, shape) for key, shape in zip(keys, shapes(which), strict=True)]
+    options = parallel.CPU_OPTIONS if kind == "ours" else None
+    compiled = jax.jit(product(name), compiler_options=options)
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            jax.block_until_ready(compiled(*operands))
+
+    return run
