@@ -22,8 +22,6 @@ from experiments import build, cli, dryrun, tpu
 from jaxgan import parallel
 from jaxgan.errors import SetupError
 
-DTYPES = {"float32": jnp.float32}
-
 
 class Setting(NamedTuple):
     """What both sides build."""
@@ -37,7 +35,7 @@ class Setting(NamedTuple):
 def compile_naive(setting: Setting, topology: tpu.Topology, batch: int, dtype: str) -> tpu.Compiled:
     """The naive program for a batch a device."""
     size, width, channels, kernel = setting
-    naive = Naive(size, width, channels, kernel, DTYPES[dtype])
+    naive = Naive(size, width, channels, kernel, build.DTYPES[dtype])
     state = jax.eval_shape(naive.init, jax.random.key(0))
     images = jax.ShapeDtypeStruct((batch * topology.mesh.size, *naive.shape), jnp.uint8)
     return tpu.compile_ahead(
@@ -51,6 +49,7 @@ def compile_ours(setting: Setting, topology: tpu.Topology, batch: int, dtype: st
     """The program that ``experiments.run`` would run for a batch a device."""
     config = cli.load("dcgan_celeba.py").values
     with config.unlocked():
+        config.dtype = dtype
         config.data.size, config.data.channels = setting.size, setting.channels
         config.latent.prior = "normal"
         for player in ("generator", "critic"):
@@ -105,7 +104,7 @@ def main() -> None:
     print("a device's share, by the compiler's estimate")
     print("batch  compute  side   Mcycles   images/s  of peak     GFLOP  temporaries  compiled in")
     for batch in map(int, given.batches.split(",")):
-        for dtype in DTYPES:
+        for dtype in build.DTYPES:
             found = {}
             for side, compile_side in SIDES.items():
                 if given.only in (None, side):
