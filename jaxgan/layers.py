@@ -31,8 +31,12 @@ class Dense(nn.Module):
 
     def kernel(self, x: Array, train: bool, *window: int) -> Array:
         """The layer's kernel for inputs x, (*window, in, out), normalised on request."""
-        kernel = self.param("kernel", self.kernel_init, (*window, x.shape[-1], self.features))
+        kernel = self.parameter((*window, x.shape[-1], self.features))
         return spectral.normalize(self, kernel, train=train) if self.spectral else kernel
+
+    def parameter(self, shape: tuple[int, ...]) -> Array:
+        """The kernel as it is learnt."""
+        return self.param("kernel", self.kernel_init, shape)
 
     def affine(self, multiply: Callable[[Array, Array], Array], x: Array, kernel: Array) -> Array:
         """``multiply(x, kernel)`` in the layer's ``dtype``, plus its bias, if it has one."""
@@ -62,10 +66,19 @@ class Conv(Dense):
 
 
 class ConvTranspose(Dense):
-    """Fractionally-strided convolution, the transpose of :class:`Conv`; the kernel is (k, k, in, out)."""
+    """Fractionally-strided convolution, the transpose of :class:`Conv`; the kernel is (k, k, out, in)."""
 
     kernel_size: int = 4
     stride: int = 2
+
+    def parameter(self, shape: tuple[int, ...]) -> Array:
+        """The kernel as it is learnt, its last axes swapped.
+
+        It is stored as its gradient comes, so that the optimiser need not turn its arrays over. Initial
+        values and σ are those of (k, k, in, out): initialisers tell by the axes what comes in and goes out.
+        """
+        stored = self.param("kernel", lambda key: self.kernel_init(key, shape).swapaxes(-2, -1))
+        return stored.swapaxes(-2, -1)
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
