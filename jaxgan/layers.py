@@ -43,7 +43,9 @@ class Dense(nn.Module):
         y = multiply(x.astype(self.dtype), kernel.astype(self.dtype))
         if not self.use_bias:
             return y
-        return y + self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
+        # In float32, for the bias' gradient is a sum over all pixels: in bfloat16 it would stop growing.
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return (y + bias).astype(self.dtype)
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:

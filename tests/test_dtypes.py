@@ -23,13 +23,32 @@ SYSTEMS = {
 
 
 @functools.cache
-def step_once(system, dtype):
-    """A system before and after a step by SGD, whose updates are the gradients; metrics and samples."""
-    gan = tiny_gan(**SYSTEMS[system], dtype=dtype, optimizer=optimizers.build("sgd", learning_rate=0.1))
+def compiled(system, dtype):
+    """A system by SGD, whose updates are the gradients, and its step."""
+    gan = tiny_gan(**SYSTEMS[system], dtype=dtype, optimizer=optimizers.build("sgd", learning_rate=0.01))
+    return gan, jax.jit(functools.partial(train_step, gan=gan, ema_decay=0.9))
+
+
+@functools.cache
+def begin(system):
+    """A state whose players have something to tell each other, by a few steps in float32."""
+    gan, step = compiled(system, "float32")
     batch = tiny_batch(batch_size=32)
-    before = gan.init(jax.random.key(0), batch)
-    after, metrics = jax.jit(functools.partial(train_step, gan=gan, ema_decay=0.9))(before, batch)
-    return before, after, metrics, jax.jit(gan.sample)(after, jax.random.key(1), {"row": jnp.arange(4)})
+    state = gan.init(jax.random.key(0), batch)
+    for _ in range(30):
+        state, _ = step(state, batch)
+    return state, batch
+
+
+@functools.cache
+def step_once(system, dtype):
+    """A system after a step from there, the step's metrics, and samples."""
+    state, batch = begin(system)
+    gan, step = compiled(system, dtype)
+    half = gan.init(jax.random.key(0), batch)
+    state = jax.tree.unflatten(jax.tree.structure(half), jax.tree.leaves(state))
+    after, metrics = step(state, batch)
+    return after, metrics, jax.jit(gan.sample)(after, jax.random.key(1), {"row": jnp.arange(4)})
 
 
 def floats(tree):
@@ -82,23 +101,31 @@ def test_every_family_multiplies_in_the_configs_type(name, dtype):
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_step_is_close_to_the_one_in_float32(system):
-    # bfloat16 rounds to 1 part in 512, some ten times in a row.
-    before, half, half_metrics, half_samples = step_once(system, "bfloat16")
-    _, full, full_metrics, full_samples = step_once(system, "float32")
-    for name in ("critic_loss", "generator_loss"):
-        np.testing.assert_allclose(half_metrics[name], full_metrics[name], rtol=0.01, atol=0.01)
+    # bfloat16 rounds to 1 part in 512, some ten times in a row: seen are 0.03 of an update, 0.003 of a loss
+    # and 0.0006 of a sample.
+    before, _ = begin(system)
+    half, half_metrics, half_samples = step_once(system, "bfloat16")
+    full, full_metrics, full_samples = step_once(system, "float32")
     for player in ("generator", "critic"):
 
         def update(state, player=player):
-            pairs = [jax.tree.leaves(getattr(x, player).params) for x in (state, before)]
-            return np.concatenate([np.ravel(a - b) for a, b in zip(*pairs, strict=True)])
+            pairs = zip(*[jax.tree.leaves(getattr(x, player).params) for x in (state, before)], strict=True)
+            return np.concatenate([np.ravel(after - start) for after, start in pairs])
 
         error = np.linalg.norm(update(half) - update(full)) / np.linalg.norm(update(full))
-        print(system, player, error)
-        assert 0 < error < 0.05
-    error=np.abs(half_samples - full_samples).max()
-    print(system, error, {k:(float(half_metrics[k]),float(full_metrics[k])) for k in half_metrics})
-    assert error < 0.05
+        assert 1e-4 < error < 0.05  # it is not float32 under another name
+        name = f"{player}_loss"
+        np.testing.assert_allclose(half_metrics[name], full_metrics[name], atol=0.01)
+    np.testing.assert_allclose(half_samples, full_samples, atol=0.003)
+
+
+def test_a_biass_gradient_is_summed_in_float32():
+    # In bfloat16 256 + 1 is 256, and there the sum over pixels would stay.
+    module = layers.Conv(2, dtype=jnp.bfloat16)
+    x = jnp.ones((16, 16, 16, 3))
+    variables = module.init(jax.random.key(0), x, True)
+    gradient = jax.jit(jax.grad(lambda v: jnp.sum(module.apply(v, x, True).astype(jnp.float32))))(variables)
+    np.testing.assert_array_equal(gradient["params"]["bias"], 16**3)
 
 
 def test_moments_of_bfloat16_are_taken_in_float32():
