@@ -45,8 +45,8 @@ def step_once(system, dtype):
     """A system after a step from there, the step's metrics, and samples."""
     state, batch = begin(system)
     gan, step = compiled(system, dtype)
-    half = gan.init(jax.random.key(0), batch)
-    state = jax.tree.unflatten(jax.tree.structure(half), jax.tree.leaves(state))
+    own = gan.init(jax.random.key(0), batch)
+    state = jax.tree.unflatten(jax.tree.structure(own), jax.tree.leaves(state))
     after, metrics = step(state, batch)
     return after, metrics, jax.jit(gan.sample)(after, jax.random.key(1), {"row": jnp.arange(4)})
 
