@@ -24,6 +24,7 @@ REQUIRED = (
     "seed",
     "n_critic",
     "loss",
+    "dtype",
     "log_every",
     "sample_every",
     "checkpoint_every",
@@ -46,6 +47,10 @@ POSITIVE = (
     "checkpoint_every",
     "latent.dim",
 )
+
+
+# What models compute in; parameters, moments, losses and samples are float32 in either.
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 class Family(NamedTuple):
@@ -80,6 +85,8 @@ def check(config: ConfigDict) -> None:
     if not 0 <= config.ema_decay < 1:
         raise SetupError(f"config field ema_decay is {config.ema_decay}: give a number from 0 to below 1")
     losses.get(config.loss)
+    if config.dtype not in DTYPES:
+        raise unknown("dtype", config.dtype, DTYPES)
     data.check_name(config.data.name)
     if config.latent.prior not in latents.PRIORS:
         raise unknown("latent.prior", config.latent.prior, latents.PRIORS)
@@ -98,12 +105,13 @@ def sample_shape(config: ConfigDict) -> tuple[int, ...]:
 
 
 def _module(cls: type[nn.Module], role: str, options: Mapping[str, Any], **given: Any) -> nn.Module:
-    names = [f.name for f in dataclasses.fields(cls) if f.name not in ("parent", "name")]
+    fields = [f.name for f in dataclasses.fields(cls)]
+    names = [name for name in fields if name not in ("parent", "name", *given)]
     options = {name: value for name, value in options.items() if name != "family"}
     for name in options:
         if name not in names:
             raise unknown(f"models.{role} field", name, ["family", *names])
-    return cls(**options, **{name: value for name, value in given.items() if name in names})
+    return cls(**options, **{name: value for name, value in given.items() if name in fields})
 
 
 def _models(config: ConfigDict, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
@@ -117,15 +125,17 @@ def _models(config: ConfigDict, shape: tuple[int, ...]) -> tuple[nn.Module, nn.M
                 f"models.{role}.family {family} makes images, data.name {config.data.name} has points"
             )
         families[role] = FAMILIES[family]
+    dtype = DTYPES[config.dtype]
     image = {"size": shape[0], "channels": shape[-1]} if len(shape) == 3 else {}
     generator = _module(
         families["generator"].generator,
         "generator",
         config.models.generator,
         shape=shape,
+        dtype=dtype,
         **image,
     )
-    critic = _module(families["critic"].critic, "critic", config.models.critic)
+    critic = _module(families["critic"].critic, "critic", config.models.critic, dtype=dtype)
     return generator, critic
 
 

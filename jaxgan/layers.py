@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -17,26 +18,39 @@ NORMS = ("batch", "layer", "none", "spectral")
 
 
 class Dense(nn.Module):
-    """y = x W + b, with W over its largest singular value if ``spectral``."""
+    """y = x W + b, with W over its largest singular value if ``spectral``.
+
+    Parameters and σ are float32; x, W and b take part, and y comes out, in ``dtype``.
+    """
 
     features: int
     use_bias: bool = True
     spectral: bool = False
     kernel_init: Initializer = nn.initializers.lecun_normal()
+    dtype: Any = jnp.float32
 
     def kernel(self, x: Array, train: bool, *window: int) -> Array:
         """The layer's kernel for inputs x, (*window, in, out), normalised on request."""
-        kernel = self.param("kernel", self.kernel_init, (*window, x.shape[-1], self.features))
+        kernel = self.parameter((*window, x.shape[-1], self.features))
         return spectral.normalize(self, kernel, train=train) if self.spectral else kernel
 
-    def biased(self, y: Array) -> Array:
-        """Adds the layer's bias, if it has one."""
-        return y + self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else y
+    def parameter(self, shape: tuple[int, ...]) -> Array:
+        """The kernel as it is learnt."""
+        return self.param("kernel", self.kernel_init, shape)
+
+    def affine(self, multiply: Callable[[Array, Array], Array], x: Array, kernel: Array) -> Array:
+        """``multiply(x, kernel)`` in the layer's ``dtype``, plus its bias, if it has one."""
+        y = multiply(x.astype(self.dtype), kernel.astype(self.dtype))
+        if not self.use_bias:
+            return y
+        # In float32, for the bias' gradient is a sum over all pixels: in bfloat16 it would stop growing.
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return (y + bias).astype(self.dtype)
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, I) to (B, features)."""
-        return self.biased(x @ self.kernel(x, train))
+        return self.affine(jnp.matmul, x, self.kernel(x, train))
 
 
 class Conv(Dense):
@@ -50,21 +64,31 @@ class Conv(Dense):
         """Maps (B, H, W, I) to (B, ⌈H/stride⌉, ⌈W/stride⌉, features)."""
         window = (self.kernel_size, self.kernel_size)
         geometry = conv.same(x.shape[1:3], window, self.stride)
-        return self.biased(conv.conv(x, self.kernel(x, train, *window), geometry))
+        return self.affine(lambda x, w: conv.conv(x, w, geometry), x, self.kernel(x, train, *window))
 
 
 class ConvTranspose(Dense):
-    """Fractionally-strided convolution, the transpose of :class:`Conv`; the kernel is (k, k, in, out)."""
+    """Fractionally-strided convolution, the transpose of :class:`Conv`; the kernel is (k, k, out, in)."""
 
     kernel_size: int = 4
     stride: int = 2
+
+    def parameter(self, shape: tuple[int, ...]) -> Array:
+        """The kernel as it is learnt, its last axes swapped.
+
+        It is stored as its gradient comes, so that the optimiser need not turn its arrays over. Initial
+        values and σ are those of (k, k, in, out): initialisers tell by the axes what comes in and goes out.
+        """
+        stored = self.param("kernel", lambda key: self.kernel_init(key, shape).swapaxes(-2, -1))
+        return stored.swapaxes(-2, -1)
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, H, W, I) to (B, stride·H, stride·W, features)."""
         window = (self.kernel_size, self.kernel_size)
         geometry = conv.same((x.shape[1] * self.stride, x.shape[2] * self.stride), window, self.stride)
-        return self.biased(conv.transpose(x, self.kernel(x, train, *window).swapaxes(2, 3), geometry))
+        kernel = self.kernel(x, train, *window).swapaxes(2, 3)
+        return self.affine(lambda x, w: conv.transpose(x, w, geometry), x, kernel)
 
 
 def _box(kernel: Array) -> Array:
@@ -89,9 +113,9 @@ class UpsampleConv(Dense):
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, H, W, I) to (B, 2H, 2W, features)."""
         kernel = _box(self.kernel(x, train, self.kernel_size, self.kernel_size))
+        kernel = kernel[::-1, ::-1].swapaxes(2, 3)
         geometry = conv.same((2 * x.shape[1], 2 * x.shape[2]), kernel.shape[:2], 2)
-        y = conv.transpose(x, kernel[::-1, ::-1].swapaxes(2, 3), geometry)
-        return self.biased(y)
+        return self.affine(lambda x, w: conv.transpose(x, w, geometry), x, kernel)
 
 
 class ConvMeanPool(Dense):
@@ -106,8 +130,8 @@ class ConvMeanPool(Dense):
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, 2H, 2W, I) to (B, H, W, features)."""
         kernel = _box(self.kernel(x, train, self.kernel_size, self.kernel_size)) / 4
-        y = conv.conv(x, kernel, conv.same(x.shape[1:3], kernel.shape[:2], 2))
-        return self.biased(y)
+        geometry = conv.same(x.shape[1:3], kernel.shape[:2], 2)
+        return self.affine(lambda x, w: conv.conv(x, w, geometry), x, kernel)
 
 
 def upsample(x: Array) -> Array:
@@ -127,7 +151,7 @@ def _pmean(tree: tuple[Array, ...], axis_name: str | None) -> tuple[Array, ...]:
 
 
 def _moments(x: Array, axis_name: str | None) -> tuple[Array, Array]:
-    axes = tuple(range(x.ndim - 1))
+    x, axes = x.astype(jnp.float32), tuple(range(x.ndim - 1))
     mean, square = _pmean((jnp.mean(x, axes), jnp.mean(jnp.square(x), axes)), axis_name)
     return mean, jnp.maximum(square - jnp.square(mean), 0.0)  # rounding may take it below
 
@@ -137,6 +161,8 @@ def batch_norm(
     x: Array, scale: Array, bias: Array, epsilon: float, axis_name: str | None = None
 ) -> tuple[Array, Array, Array]:
     """y = scale · (x − mean) / √(var + ε) + bias, by the batch's own mean and variance.
+
+    All of it is computed in float32, and y rounded to the type of x.
 
     Its derivative is written out below: so two forward passes, one differentiated and one not, are the same
     operations, and XLA computes them once (a DCGAN's step makes the same samples for both players).
@@ -149,8 +175,8 @@ def batch_norm(
       axis_name: the ``pmap`` axis that the batch is split over, if any.
 
     Returns:
-      y, shaped as x, and the biased mean and variance over all axes but the last, (C,) each. No gradient
-      flows through the latter two.
+      y, as x in shape and type, and the biased mean and variance over all axes but the last, (C,) each, in
+      float32. No gradient flows through the latter two.
 
     References:
       Ioffe & Szegedy, 2015, https://arxiv.org/abs/1502.03167
@@ -163,22 +189,23 @@ def _batch_norm_forward(
 ) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
     mean, var = _moments(x, axis_name)
     inverse = lax.rsqrt(var + epsilon)
-    y = (x - mean) * (inverse * scale) + bias
-    return (y, mean, var), (x, mean, inverse, scale)
+    y = (x.astype(jnp.float32) - mean) * (inverse * scale) + bias
+    return (y.astype(x.dtype), mean, var), (x, mean, inverse, scale)
 
 
 def _batch_norm_backward(
     epsilon: float, axis_name: str | None, residuals: tuple[Array, ...], gradients: tuple[Array, ...]
 ) -> tuple[Array, Array, Array]:
     x, mean, inverse, scale = residuals
-    g, axes = gradients[0], tuple(range(x.ndim - 1))
-    normal = (x - mean) * inverse
+    g, axes = gradients[0].astype(jnp.float32), tuple(range(x.ndim - 1))
+    normal = (x.astype(jnp.float32) - mean) * inverse
     g_mean, g_normal = jnp.mean(g, axes), jnp.mean(g * normal, axes)
     count = x.size // x.shape[-1]
     d_scale, d_bias = count * g_normal, count * g_mean
     # The batch's moments depend on every sample, wherever it lies.
     g_mean, g_normal = _pmean((g_mean, g_normal), axis_name)
-    return scale * inverse * (g - g_mean - normal * g_normal), d_scale, d_bias
+    dx = scale * inverse * (g - g_mean - normal * g_normal)
+    return dx.astype(x.dtype), d_scale, d_bias
 
 
 batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
@@ -194,14 +221,15 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """Maps (B, ..., C) to the same shape."""
+        """Maps (B, ..., C) to the same shape and type."""
         shape = (x.shape[-1],)
         scale = self.param("scale", self.scale_init, shape)
         bias = self.param("bias", nn.initializers.zeros, shape)
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
         var = self.variable("batch_stats", "var", jnp.ones, shape)
         if not train:
-            return (x - mean.value) * (lax.rsqrt(var.value + self.epsilon) * scale) + bias
+            y = (x - mean.value) * (lax.rsqrt(var.value + self.epsilon) * scale) + bias
+            return y.astype(x.dtype)
         # Initialisation may see one device's share alone, outside the axis.
         axis_name = None if self.is_initializing() else self.axis_name
         y, *moments = batch_norm(x, scale, bias, self.epsilon, axis_name)
@@ -214,6 +242,8 @@ class BatchNorm(nn.Module):
 class Norm(nn.Module):
     """The normalisation between layers: batch, layer, or nothing for none and spectral.
 
+    Moments are float32 whatever the type of x.
+
     Batch statistics are those of the global batch under ``jit``; under ``pmap``, given its
     ``axis_name``, they are averaged over it and come to the same.
     """
@@ -224,13 +254,17 @@ class Norm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """Maps (B, ..., C) to the same shape."""
+        """Maps (B, ..., C) to the same shape and type."""
         if self.kind == "batch":
             return BatchNorm(self.axis_name, self.scale_init, name="batch_norm")(x, train)
         if self.kind == "layer":
             # Over all of a sample, with a scale per channel, as WGAN-GP does for want of batch statistics.
             axes = tuple(range(1, x.ndim))
             return nn.LayerNorm(
-                reduction_axes=axes, scale_init=self.scale_init, epsilon=1e-5, name="layer_norm"
+                reduction_axes=axes,
+                scale_init=self.scale_init,
+                epsilon=1e-5,
+                dtype=x.dtype,
+                name="layer_norm",
             )(x)
         return x

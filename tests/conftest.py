@@ -35,7 +35,15 @@ def component(present: bool, name: str, how: str) -> None:
         pytest.skip(message)
 
 
-def tiny_gan(loss="non_saturating", norm="batch", penalty=None, optimizer=None, axis_name=None, size=16):
+def tiny_gan(
+    loss="non_saturating",
+    norm="batch",
+    penalty=None,
+    optimizer=None,
+    axis_name=None,
+    size=16,
+    dtype="float32",
+):
     """A DCGAN of a few hundred parameters, made by the same code as the large ones."""
     tx = optimizer or optimizers.build("adam", learning_rate=1e-3, b1=0.5)
     weighted = {}
@@ -43,8 +51,8 @@ def tiny_gan(loss="non_saturating", norm="batch", penalty=None, optimizer=None, 
         function = penalties.PENALTIES[penalty]
         weighted = {penalty: lambda f, real, fake, key: 10.0 * function(f, real, fake, key)}
     return unconditional(
-        dcgan.Generator(size, 1, 4, norm="batch", axis_name=axis_name),
-        dcgan.Critic(4, norm=norm, axis_name=axis_name),
+        dcgan.Generator(size, 1, 4, norm="batch", axis_name=axis_name, dtype=dtype),
+        dcgan.Critic(4, norm=norm, axis_name=axis_name, dtype=dtype),
         loss=losses.get(loss),
         generator_tx=tx,
         critic_tx=tx,

@@ -31,6 +31,13 @@ def test_one_convolution_does_for_two_steps(size, spectral):
     )
 
 
+def test_a_transposed_kernel_is_stored_the_other_way_round_and_starts_by_what_comes_in():
+    module = layers.ConvTranspose(8, kernel_init=nn.initializers.lecun_normal())
+    kernel = module.init(jax.random.key(0), jnp.zeros((1, 2, 2, 512)), True)["params"]["kernel"]
+    assert kernel.shape == (4, 4, 8, 512)
+    np.testing.assert_allclose(kernel.std(), 1 / np.sqrt(4 * 4 * 512), rtol=0.02)
+
+
 def test_upsampling_and_pooling_by_numpy():
     x = np.asarray(standard((2, 4, 6, 3)))
     np.testing.assert_array_equal(layers.upsample(x), x.repeat(2, 1).repeat(2, 2))

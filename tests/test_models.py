@@ -38,10 +38,10 @@ def test_celeba_generator_is_the_papers():
     assert sorted(kernels, key=np.prod) == sorted(
         [
             (100, 4 * 4 * 1024),
-            (5, 5, 1024, 512),
-            (5, 5, 512, 256),
-            (5, 5, 256, 128),
-            (5, 5, 128, 3),
+            (5, 5, 512, 1024),
+            (5, 5, 256, 512),
+            (5, 5, 128, 256),
+            (5, 5, 3, 128),
         ],
         key=np.prod,
     )

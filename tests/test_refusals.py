@@ -45,6 +45,7 @@ ONLY_A_SEED = "from ml_collections import ConfigDict\ndef get_config(): return C
         ([MNIST, "--config.seed=-1"], "seed is -1"),
         ([MNIST, "--config.ema_decay=1.5"], "ema_decay is 1.5"),
         ([MNIST, "--config.loss=hing"], "unknown loss 'hing': did you mean 'hinge'"),
+        ([MNIST, "--config.dtype=float16"], "unknown dtype 'float16'.*'bfloat16'.*float32"),
         ([MNIST, "--config.data.name=digit"], "unknown data.name 'digit'.*'digits'"),
         (
             [MNIST, "--config.latent.prior=norml"],

@@ -19,6 +19,7 @@ def get_config() -> ConfigDict:
             "seed": 0,
             "n_critic": 1,
             "loss": "non_saturating",
+            "dtype": "float32",
             "ema_decay": 0.995,
             "log_every": 100,
             "sample_every": 500,

@@ -71,6 +71,7 @@ class Generator(nn.Module):
       norm: batch, layer, none or spectral.
       kernel_size: of every fractionally-strided convolution (stride 2).
       axis_name: ``pmap`` axis over which batch statistics are averaged, if any.
+      dtype: of activations and of products' operands; parameters, moments and results are float32.
     """
 
     size: int
@@ -79,6 +80,7 @@ class Generator(nn.Module):
     norm: str = "batch"
     kernel_size: int = 4
     axis_name: str | None = None
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, z: Array, train: bool) -> Array:
@@ -88,19 +90,19 @@ class Generator(nn.Module):
         spectral = self.norm == "spectral"
         use_bias = self.norm in ("none", "spectral")  # a norm's own shift makes it idle
 
+        common = (use_bias, spectral, _kernel_init, self.dtype)
+
         def activate(x: Array) -> Array:
             return nn.relu(Norm(self.norm, self.axis_name, _scale_init)(x, train))
 
         features = self.width * 2 ** (doublings - 1)
-        x = Dense(base * base * features, use_bias, spectral, _kernel_init)(z, train)
+        x = Dense(base * base * features, *common)(z, train)
         x = activate(x.reshape(-1, base, base, features))
         for _ in range(doublings - 1):
             features //= 2
-            x = activate(
-                ConvTranspose(features, use_bias, spectral, _kernel_init, self.kernel_size)(x, train)
-            )
-        x = ConvTranspose(self.channels, True, spectral, _kernel_init, self.kernel_size)(x, train)
-        return jnp.tanh(x)
+            x = activate(ConvTranspose(features, *common, self.kernel_size)(x, train))
+        last = ConvTranspose(self.channels, True, spectral, _kernel_init, self.dtype, self.kernel_size)
+        return jnp.tanh(last(x, train).astype(jnp.float32))
 
 
 class Critic(nn.Module):
@@ -111,12 +113,14 @@ class Critic(nn.Module):
       norm: batch, layer, none or spectral.
       kernel_size: of every strided convolution (stride 2).
       axis_name: ``pmap`` axis over which batch statistics are averaged, if any.
+      dtype: of activations and of products' operands; parameters, moments and results are float32.
     """
 
     width: int = 64
     norm: str = "batch"
     kernel_size: int = 4
     axis_name: str | None = None
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
@@ -127,9 +131,8 @@ class Critic(nn.Module):
         use_bias = self.norm in ("none", "spectral")
         for i in range(doublings):
             first = i == 0
-            x = Conv(
-                self.width * 2**i, use_bias or first, spectral, _kernel_init, self.kernel_size, stride=2
-            )(x, train)
+            common = (use_bias or first, spectral, _kernel_init, self.dtype)
+            x = Conv(self.width * 2**i, *common, self.kernel_size, stride=2)(x, train)
             x = nn.leaky_relu(x if first else Norm(self.norm, self.axis_name, _scale_init)(x, train), 0.2)
         x = x.reshape(x.shape[0], -1)
-        return Dense(1, True, spectral, _kernel_init)(x, train)[:, 0]
+        return Dense(1, True, spectral, _kernel_init, self.dtype)(x, train)[:, 0].astype(jnp.float32)

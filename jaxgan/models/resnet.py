@@ -7,6 +7,8 @@ References:
   Miyato et al., 2018, Spectral Normalization for GANs, appendix B.4, https://arxiv.org/abs/1802.05957
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -43,17 +45,19 @@ class GeneratorBlock(nn.Module):
     features: int
     norm: str
     axis_name: str | None
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, H, W, I) to (B, 2H, 2W, features)."""
-        spectral = self.norm == "spectral"
+        block = (self.features, True, self.norm == "spectral", _block_init, self.dtype)
+        shortcut = (*block[:3], _shortcut_init, self.dtype)
         y = nn.relu(Norm(self.norm, self.axis_name)(x, train))
-        y = UpsampleConv(self.features, True, spectral, _block_init)(y, train)
+        y = UpsampleConv(*block)(y, train)
         y = nn.relu(Norm(self.norm, self.axis_name)(y, train))
-        y = Conv(self.features, True, spectral, _block_init)(y, train)
+        y = Conv(*block)(y, train)
         # A 1 × 1 convolution and upsampling change places freely; small images first is cheaper.
-        return y + upsample(Conv(self.features, True, spectral, _shortcut_init, kernel_size=1)(x, train))
+        return y + upsample(Conv(*shortcut, kernel_size=1)(x, train))
 
 
 class CriticBlock(nn.Module):
@@ -67,20 +71,22 @@ class CriticBlock(nn.Module):
     axis_name: str | None
     pool: bool
     first: bool = False
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, H, W, I) to (B, H, W, features), half as high and wide if pooled."""
-        spectral = self.norm == "spectral"
+        block = (self.features, True, self.norm == "spectral", _block_init, self.dtype)
+        shortcut = (*block[:3], _shortcut_init, self.dtype)
         y = x if self.first else nn.relu(Norm(self.norm, self.axis_name)(x, train))
-        y = Conv(self.features, True, spectral, _block_init)(y, train)
+        y = Conv(*block)(y, train)
         y = nn.relu(Norm(self.norm, self.axis_name)(y, train))
         last = ConvMeanPool if self.pool else Conv
-        y = last(self.features, True, spectral, _block_init)(y, train)
+        y = last(*block)(y, train)
         if self.pool:
             x = mean_pool(x)
         if self.pool or x.shape[-1] != self.features:
-            x = Conv(self.features, True, spectral, _shortcut_init, kernel_size=1)(x, train)
+            x = Conv(*shortcut, kernel_size=1)(x, train)
         return x + y
 
 
@@ -93,6 +99,7 @@ class Generator(nn.Module):
       width: feature maps of every block (the papers: 256, or 128).
       norm: batch, layer, none or spectral.
       axis_name: ``pmap`` axis over which batch statistics are averaged, if any.
+      dtype: of activations and of products' operands; parameters, moments and results are float32.
     """
 
     size: int
@@ -100,17 +107,18 @@ class Generator(nn.Module):
     width: int = 256
     norm: str = "batch"
     axis_name: str | None = None
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, z: Array, train: bool) -> Array:
         """Maps (B, dim) codes to (B, size, size, channels) images in [−1, 1]."""
         check(self.size, self.norm, self.width)
-        spectral = self.norm == "spectral"
-        x = Dense(16 * self.width, True, spectral, _shortcut_init)(z, train).reshape(-1, 4, 4, self.width)
+        common = (True, self.norm == "spectral", _shortcut_init, self.dtype)
+        x = Dense(16 * self.width, *common)(z, train).reshape(-1, 4, 4, self.width)
         while x.shape[1] < self.size:
-            x = GeneratorBlock(self.width, self.norm, self.axis_name)(x, train)
+            x = GeneratorBlock(self.width, self.norm, self.axis_name, self.dtype)(x, train)
         x = nn.relu(Norm(self.norm, self.axis_name)(x, train))
-        return jnp.tanh(Conv(self.channels, True, spectral, _shortcut_init)(x, train))
+        return jnp.tanh(Conv(self.channels, *common)(x, train).astype(jnp.float32))
 
 
 class Critic(nn.Module):
@@ -120,11 +128,13 @@ class Critic(nn.Module):
       width: feature maps of every block (the papers: 128).
       norm: layer, none or spectral; batch for objectives whose critic may mix samples.
       axis_name: ``pmap`` axis over which batch statistics are averaged, if any.
+      dtype: of activations and of products' operands; parameters, moments and results are float32.
     """
 
     width: int = 128
     norm: str = "spectral"
     axis_name: str | None = None
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
@@ -132,6 +142,7 @@ class Critic(nn.Module):
         check(x.shape[1], self.norm, self.width)
         pools = (x.shape[1] // 8).bit_length() - 1
         for i in range(pools + 2):
-            x = CriticBlock(self.width, self.norm, self.axis_name, pool=i < pools, first=i == 0)(x, train)
+            x = CriticBlock(self.width, self.norm, self.axis_name, i < pools, i == 0, self.dtype)(x, train)
         x = jnp.sum(nn.relu(x), (1, 2))
-        return Dense(1, True, self.norm == "spectral", _shortcut_init)(x, train)[:, 0]
+        last = Dense(1, True, self.norm == "spectral", _shortcut_init, self.dtype)
+        return last(x, train)[:, 0].astype(jnp.float32)
