@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 from absl import flags, logging
 from ml_collections import config_dict, config_flags
 
+from experiments import compilations
 from jaxgan import memory
 from jaxgan.errors import SetupError, unknown
 
@@ -35,6 +36,7 @@ def call(main: Callable[[list[str]], None]) -> NoReturn:
     """
     logging.set_verbosity(logging.ERROR)  # libraries' remarks would drown ours
     memory.keep_freed_memory()
+    compilations.keep()
     signal.signal(signal.SIGTERM, lambda *_: fail(143, "terminated before training began"))
     try:
         main(sys.argv)

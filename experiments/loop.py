@@ -7,7 +7,8 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -152,6 +153,25 @@ def make_sample(gan: GAN, source: data.Source, config: ConfigDict) -> Callable[[
     )
 
 
+@contextmanager
+def event_writer(directory: Path) -> Iterator[Callable[[], Any]]:
+    """TensorBoard's writer, loaded in the background; calling what is yielded waits for it."""
+
+    def load() -> Any:
+        # It loads TensorFlow, seconds in which the step is compiled.
+        from clu import metric_writers
+
+        return metric_writers.SummaryWriter(str(directory))
+
+    with ThreadPoolExecutor(1) as pool:
+        loaded = pool.submit(load)
+        try:
+            yield loaded.result
+        finally:
+            if loaded.exception() is None:
+                loaded.result().close()
+
+
 def train(
     config: ConfigDict,
     gan: GAN,
@@ -181,9 +201,6 @@ def train(
       RunFailed: the run cannot go on; the message names the step and the last good checkpoint.
       Stopped: by a signal; the state is saved.
     """
-    # It loads TensorFlow, seconds that a command line with a mistake in it should not cost.
-    from clu import metric_writers
-
     start = int(state.step)
     began = time.monotonic() - (restored.info["wall_time"] if restored else 0.0)
     step_fn = make_step(gan, source, config, mesh)
@@ -202,10 +219,11 @@ def train(
     def settle() -> dict[str, float]:
         """Waits for all dispatched steps, makes sure that they were numbers, returns the last one's."""
         values: dict[str, float] = {}
-        while pending:
-            number, metrics = pending.popleft()
-            values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        fetched = jax.device_get([metrics for _, metrics in pending])
+        for (number, _), metrics in zip(pending, fetched, strict=True):
+            values = {name: float(value) for name, value in metrics.items()}
             check_finite(number, values)
+        pending.clear()
         return values
 
     def save(state: GANState) -> None:
@@ -214,11 +232,14 @@ def train(
         saved_step, saved_hash = step, checkpoint.save(manager, state, info)
 
     step = start
-    writer = metric_writers.SummaryWriter(str(directory / "tensorboard"))
-    with catch_signals() as signals, metrics_path.open("a") as metrics_file:
+    with ExitStack() as stack:
+        signals = stack.enter_context(catch_signals())
+        metrics_file = stack.enter_context(metrics_path.open("a"))
         try:
             if start == 0:
                 pictures.save(directory / "samples" / "0.png", draw(state, 0))
+            # Not before the picture: drawing may load matplotlib, and so does TensorFlow.
+            writer = stack.enter_context(event_writer(directory / "tensorboard"))
             while step < config.num_steps and not signals:
                 step += 1
                 batch = parallel.shard_batch(next(batches), mesh)
@@ -232,12 +253,13 @@ def train(
                     speed = report(step, values)
                     metrics_file.write(json.dumps({"step": step, **values}) + "\n")
                     metrics_file.flush()
-                    writer.write_scalars(step, {**values, "samples_per_second": speed})
+                    writer().write_scalars(step, {**values, "samples_per_second": speed})
                 if step % config.sample_every == 0 or last:
                     settle()
+                    events = writer()
                     image = draw(state, step)
                     pictures.save(directory / "samples" / f"{step}.png", image)
-                    writer.write_images(step, {"samples": image[None]})
+                    events.write_images(step, {"samples": image[None]})
                 if step % config.checkpoint_every == 0 or last:
                     settle()
                     save(state)
@@ -261,7 +283,6 @@ def train(
             ) from error
         finally:
             report.close()
-            writer.close()
     result = workdir.receipt(
         step=step,
         state_sha256=saved_hash,

@@ -71,6 +71,8 @@ def shard_batch(batch: Mapping[str, np.ndarray], mesh: Mesh, *, axis: int = 1) -
       Global arrays.
     """
     sharding = NamedSharding(mesh, PartitionSpec(*[None] * axis, AXIS))
+    if jax.process_count() == 1:  # the same in half the time
+        return jax.device_put(dict(batch), sharding)
     return {name: jax.make_array_from_process_local_data(sharding, x) for name, x in batch.items()}
 
 

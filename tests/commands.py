@@ -37,9 +37,13 @@ def command(*arguments, module="experiments.run"):
     return [sys.executable, "-m", module, *map(str, arguments)]
 
 
-def execute(*arguments, cwd, module="experiments.run"):
+def execute(*arguments, cwd, module="experiments.run", env=None):
     return subprocess.run(
-        command(*arguments, module=module), cwd=cwd, env=environment(), capture_output=True, text=True
+        command(*arguments, module=module),
+        cwd=cwd,
+        env=environment() if env is None else env,
+        capture_output=True,
+        text=True,
     )
 
 

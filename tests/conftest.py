@@ -19,6 +19,7 @@ settings.register_profile(
 settings.load_profile("jaxgan")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist's own, which reads the marks
 def pytest_collection_modifyitems(items):
     """One worker makes the run that several tests look at."""
     for item in items:

@@ -1,0 +1,258 @@
+"""What a run costs besides its steps: waiting for data, checkpoints, growth, its start, imports.
+
+    python -m benchmarks.run_costs [--only=data,start] [--rounds=7] [--json=run_costs.json]
+
+Runs are real ones (``experiments.run``, on the main example unless said) in processes of their own, looked
+at from outside: the loop's report, its batches and its savings are wrapped, nothing is simulated. What is
+compared takes turns. Needs the extra ``bench``.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.step_time import machine
+
+MAIN, SMALL = "dcgan_mnist.py", "gan_gaussians.py"
+NEVER = 10**9
+MODULES = (
+    "jaxgan",
+    "jaxgan.losses",
+    "jaxgan.penalties",
+    "jaxgan.latents",
+    "jaxgan.parallel",
+    "jaxgan.conv",
+    "jaxgan.spectral",
+    "jaxgan.optimizers",
+    "jaxgan.layers",
+    "jaxgan.models.dcgan",
+    "jaxgan.state",
+    "jaxgan.steps",
+    "jaxgan.gans.unconditional",
+    "jaxgan.data",
+    "jaxgan.checkpoint",
+)
+
+Row = dict[str, Any]
+
+
+def row(name: str, value: float, unit: str, wanted: str, met: bool | None, detail: str) -> Row:
+    """A line of the table."""
+    return {"name": name, "value": value, "unit": unit, "wanted": wanted, "met": met, "detail": detail}
+
+
+def child(what: str, config: str, options: dict[str, int], cache: str | None = None) -> Any:
+    """What ``watch(what)`` saw of a run, in a new process; with a cache of compilations if one is given."""
+    with tempfile.TemporaryDirectory() as directory:
+        given = [f"--config.{name}={value}" for name, value in options.items()]
+        arguments = ["--watch", what, f"--config={config}", f"--workdir={directory}/out", *given]
+        env = {**os.environ, "STARTED": str(time.time()), "SEEN": f"{directory}/seen.json"}
+        if cache:
+            env = {name: value for name, value in env.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+            env["XDG_CACHE_HOME"] = cache
+        command = [sys.executable, "-m", "benchmarks.run_costs", *arguments]
+        subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=True)
+        return json.loads(Path(env["SEEN"]).read_text())
+
+
+def watch(what: str) -> None:
+    """Within a child: runs ``experiments.run`` and notes what is asked for, step by step or log by log."""
+    from experiments import cli, loop, run
+
+    seen: list[Any] = []
+    report, save, iterate, make_step = (
+        loop.Report.__call__,
+        loop.checkpoint.save,
+        loop.data.iterate,
+        loop.make_step,
+    )
+    waited, savings = [0.0], [0]
+
+    def timed_batches(*arguments: Any) -> Any:
+        batches = iterate(*arguments)
+        while True:
+            start = time.perf_counter()
+            batch = next(batches, None)
+            waited[0] += time.perf_counter() - start
+            if batch is None:
+                return
+            yield batch
+
+    def logged(self: Any, step: int, metrics: Any) -> float:
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        seen.append({"step": step, "time": time.perf_counter(), "waited": waited[0], "resident": resident})
+        return report(self, step, metrics)
+
+    def every_other_save(*arguments: Any) -> str:
+        savings[0] += 1
+        seen[-1]["saved"] = savings[0] % 2 == 0
+        if not seen[-1]["saved"]:
+            return ""
+        start = time.perf_counter()
+        digest = save(*arguments)
+        seen[-1]["blocked"] = time.perf_counter() - start
+        return digest
+
+    def first_step(*arguments: Any) -> Any:
+        compiled = make_step(*arguments)
+
+        def step(*arguments: Any) -> Any:
+            import jax
+
+            out = jax.block_until_ready(compiled(*arguments))
+            Path(os.environ["SEEN"]).write_text(json.dumps(time.time() - float(os.environ["STARTED"])))
+            return out
+
+        return step
+
+    loop.Report.__call__ = logged  # type: ignore[method-assign]
+    loop.data.iterate = timed_batches  # type: ignore[assignment]
+    if what == "saves":
+        loop.checkpoint.save = every_other_save  # type: ignore[assignment]
+    if what == "start":
+        loop.make_step = first_step
+    try:
+        cli.call(run.main)
+    finally:
+        if what != "start":
+            Path(os.environ["SEEN"]).write_text(json.dumps(seen))
+
+
+def pairs(seen: list[Row]) -> list[tuple[Row, Row]]:
+    """Neighbouring log points; before the second lie compilation and TensorFlow's start."""
+    return list(itertools.pairwise(seen[1:]))
+
+
+def measure_data(rounds: int) -> list[Row]:
+    """The share of a step that the loop waits for its batch."""
+    options = {"num_steps": 100 * (rounds + 2), "sample_every": NEVER, "checkpoint_every": NEVER}
+    found = pairs(child("data", MAIN, options))
+    steps = [(b["time"] - a["time"]) / (b["step"] - a["step"]) for a, b in found]
+    shares = [100 * (b["waited"] - a["waited"]) / (b["time"] - a["time"]) for a, b in found]
+    value = statistics.median(shares)
+    windows = f"windows {min(shares):.1f} to {max(shares):.1f} %"
+    detail = f"{1e3 * statistics.median(steps):.1f} ms a step; {windows}"
+    return [row("waiting for data", value, "% of a step", "at most 3", value <= 3, detail)]
+
+
+def measure_checkpoints(rounds: int) -> list[Row]:
+    """The cost of a checkpoint: windows of 100 steps that begin with one, beside windows that do not."""
+    from experiments import cli
+
+    config = cli.load(MAIN).values
+    options = {"num_steps": 200 * rounds + 200, "sample_every": NEVER, "checkpoint_every": 100}
+    found = pairs(child("saves", MAIN, options))
+    windows = {
+        saved: [b["time"] - a["time"] for a, b in found if a["saved"] == saved] for saved in (True, False)
+    }
+    with_one, without = (statistics.median(windows[saved]) for saved in (True, False))
+    cost, blocked = with_one - without, statistics.median(a["blocked"] for a, _ in found if a["saved"])
+    value = 100 * cost / (without / 100 * config.checkpoint_every)
+    detail = (
+        f"one costs {1e3 * cost:.0f} ms (the loop stands still for {1e3 * blocked:.0f}), every"
+        f" {config.checkpoint_every} steps of {10 * without:.1f} ms; {len(windows[True])} windows each"
+    )
+    return [row("checkpoints", value, "% of a run", "at most 2", value <= 2, detail)]
+
+
+def measure_growth(rounds: int) -> list[Row]:
+    """Speed and memory over 5,000 steps of a small system, the last quarter against the first."""
+    found = pairs(child("growth", SMALL, {"num_steps": 5000, "log_every": 100}))
+    rates = [(b["step"] - a["step"]) / (b["time"] - a["time"]) for a, b in found]
+    resident = [b["resident"] / 2**20 for _, b in found]
+    quarter = len(found) // 4
+    first, last = (statistics.median(values) for values in (rates[:quarter], rates[-quarter:]))
+    start, end = (statistics.median(values) for values in (resident[:quarter], resident[-quarter:]))
+    windows = f"medians of {quarter} windows of 100 steps each"
+    detail = f"{first:.0f} to {last:.0f} steps/s, {windows}"
+    return [
+        row("speed over 5,000 steps", last / first, "last / first quarter", "1", None, detail),
+        row("memory over 5,000 steps", end - start, "MiB", "0", None, f"{start:.0f} to {end:.0f} MiB"),
+    ]
+
+
+def measure_start(rounds: int) -> list[Row]:
+    """Seconds from the start of the process to the end of its first step, cold and warm."""
+    times: dict[str, list[float]] = {"cold": [], "warm": []}
+    with tempfile.TemporaryDirectory() as kept:
+        child("start", MAIN, {"num_steps": 1}, kept)
+        for _ in range(max(3, rounds // 2)):
+            with tempfile.TemporaryDirectory() as empty:
+                times["cold"].append(child("start", MAIN, {"num_steps": 1}, empty))
+            times["warm"].append(child("start", MAIN, {"num_steps": 1}, kept))
+    ratio = statistics.median(c / w for c, w in zip(times["cold"], times["warm"], strict=True))
+    cold, warm = (statistics.median(times[how]) for how in ("cold", "warm"))
+    detail = f"first step after {cold:.1f} s cold, {warm:.1f} s warm; {len(times['cold'])} rounds"
+    return [row("second start", ratio, "times as fast", "at least 2", ratio >= 2, detail)]
+
+
+def measure_imports(rounds: int) -> list[Row]:
+    """Milliseconds of an import in a new process that has imported JAX."""
+    times: dict[str, list[float]] = {name: [] for name in MODULES}
+    program = "import time, jax; t = time.perf_counter(); import {}; print(1e3 * (time.perf_counter() - t))"
+    for _ in range(rounds):
+        for name in MODULES:
+            command = [sys.executable, "-c", program.format(name)]
+            out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            times[name].append(float(out))
+    rows = []
+    for name, values in times.items():
+        value, lean = statistics.median(values), name == "jaxgan"
+        detail = "its submodules load on first use" if lean else ""
+        wanted = "under 50" if lean else ""
+        rows.append(row(f"import {name}", value, "ms", wanted, value < 50 if lean else None, detail))
+    return rows
+
+
+MEASURES: dict[str, Callable[[int], list[Row]]] = {
+    "data": measure_data,
+    "checkpoints": measure_checkpoints,
+    "growth": measure_growth,
+    "start": measure_start,
+    "imports": measure_imports,
+}
+
+
+def line(found: Row) -> str:
+    """A row for people."""
+    wanted = f"wanted {found['wanted']}" if found["wanted"] else ""
+    return f"{found['name']:<32} {found['value']:8.2f} {found['unit']:<21} {wanted:<18} {found['detail']}"
+
+
+def main() -> None:
+    """Measures, prints, and writes."""
+    if sys.argv[1:2] == ["--watch"]:
+        what = sys.argv[2]
+        del sys.argv[1:3]
+        watch(what)
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--only", default=",".join(MEASURES), help="measures, separated by commas")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", default="run_costs.json", help="where the figures go")
+    arguments = parser.parse_args()
+    names = arguments.only.split(",")
+    unknown = [name for name in names if name not in MEASURES]
+    if unknown:
+        parser.error(f"unknown measure {unknown[0]!r}: one of {', '.join(MEASURES)}")
+    if arguments.rounds < 2:
+        parser.error(f"--rounds {arguments.rounds}: medians need 2 or more")
+    results: list[Row] = []
+    for name in names:
+        for found in MEASURES[name](arguments.rounds):
+            results.append(found)
+            print(line(found), flush=True)
+    Path(arguments.json).write_text(json.dumps({"machine": machine(), "results": results}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

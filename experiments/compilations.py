@@ -1,0 +1,54 @@
+"""Compiled programs kept for the next start, in a folder of the user's own."""
+
+import os
+import time
+import warnings
+from pathlib import Path
+
+import jax
+
+LIFETIME = 30 * 24 * 3600  # seconds
+
+
+def _folder() -> Path:
+    """The folder, made if it is not there.
+
+    Raises:
+      OSError, RuntimeError: it cannot be had.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxgan"
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = base.stat()
+    # Who writes there runs code here.
+    if status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise PermissionError(f"others may write to {base}")
+    # JAX's keys know the processor, but not for how many cores XLA has cut a program up.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    folder = base / f"compilations-{cores}-cores"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _forget(folder: Path) -> None:
+    """Removes what was compiled long ago: other versions' programs, and files that are damaged."""
+    for file in folder.iterdir():
+        if time.time() - file.stat().st_mtime > LIFETIME:
+            file.unlink(missing_ok=True)
+
+
+def keep() -> None:
+    """Has JAX keep compiled programs in ``$XDG_CACHE_HOME/jaxgan``, by default ``~/.cache/jaxgan``.
+
+    A folder that the user has told JAX of comes first. Where none can be had, nothing is kept; and where a
+    file of it cannot be read or written, a program is compiled as if it were not there.
+    """
+    if jax.config.values["jax_compilation_cache_dir"] is not None:
+        return
+    try:
+        folder = _folder()
+        _forget(folder)
+    except (OSError, RuntimeError):
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache entry")
