@@ -43,7 +43,7 @@ def image_batches(examples: Any, *, seed: int, n_critic: int, batch_size: int) -
     """Batches from examples with random access, reshuffled every epoch, the tail of one joined to the next.
 
     Args:
-      examples: has ``len`` and, by (B,) indices, a dict of (B, ...) arrays: ``real`` and perhaps ``labels``.
+      examples: has ``len`` and, by (B,) indices, a dict of (B, ...) arrays: ``real``, perhaps ``labels``.
       seed: of the shuffle.
       n_critic: critic updates a step.
       batch_size: global batch size; with several processes each gets its own consecutive rows.
