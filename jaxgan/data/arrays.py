@@ -22,8 +22,8 @@ class ArrayExamples:
     def __len__(self) -> int:
         return len(self._arrays["real"])
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        return {name: array[index] for name, array in self._arrays.items()}
+    def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: array[indices] for name, array in self._arrays.items()}
 
 
 def from_arrays(images: np.ndarray, labels: np.ndarray | None = None) -> Source:

@@ -45,8 +45,9 @@ class FolderExamples:
     def __len__(self) -> int:
         return len(self._files)
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        return {"real": self._decode(self._files[index]), "labels": self._labels[index]}
+    def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        real = np.stack([self._decode(self._files[i]) for i in indices])
+        return {"real": real, "labels": self._labels[indices]}
 
 
 def from_folder(*, path: str | None, size: int, channels: int, skip_bad: bool = False, **_: Any) -> Source:

@@ -43,7 +43,7 @@ def image_batches(examples: Any, *, seed: int, n_critic: int, batch_size: int) -
     """Batches from examples with random access, reshuffled every epoch, the tail of one joined to the next.
 
     Args:
-      examples: has ``len`` and, by index, dicts of arrays: ``real`` and perhaps ``labels``.
+      examples: has ``len`` and, by (B,) indices, a dict of (B, ...) arrays: ``real``, perhaps ``labels``.
       seed: of the shuffle.
       n_critic: critic updates a step.
       batch_size: global batch size; with several processes each gets its own consecutive rows.
@@ -58,13 +58,15 @@ def image_batches(examples: Any, *, seed: int, n_critic: int, batch_size: int) -
     epochs = ENDLESS // len(examples)
     # Elements h, h + H, h + 2H, ... of the stream cut into local batches are host h's part of the
     # global batches 0, 1, 2, ...
+    # grain's bookkeeping for a sample costs more than the sample: it shuffles numbers, and a batch is taken
+    # at once.
     return (
-        grain.MapDataset.source(examples)
+        grain.MapDataset.range(len(examples))
         .seed(seed)
         .shuffle()
         .repeat(epochs)
         .batch(local)[process::processes]
-        .map(lambda batch: {**batch, "row": rows})
+        .map(lambda indices: {**examples[indices], "row": rows})
         .batch(n_critic)
     )
 

@@ -23,8 +23,12 @@ class TFDSExamples:
     def __len__(self) -> int:
         return len(self._source)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        example = self._source[int(index)]
+    def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        examples = [self._one(int(index)) for index in indices]
+        return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
+
+    def _one(self, index: int) -> dict[str, Any]:
+        example = self._source[index]
         image = np.asarray(example["image"])
         if image.shape != (self._size, self._size, self._channels):
             squeezed = image[..., 0] if image.shape[-1] == 1 else image
