@@ -4,7 +4,7 @@ import functools
 import itertools
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -73,41 +73,55 @@ BUILDERS: dict[str, Callable[[], tuple[GAN, Any, int]]] = {
 }
 
 
-def build(name: str) -> Run:
-    """A function that trains a workload for so many steps and waits for them."""
+class Prepared(NamedTuple):
+    """A workload about to run: the jitted step, its first state, and batches on the devices."""
+
+    step: Any
+    state: Any
+    batches: list[Any]
+
+
+def prepare(name: str) -> Prepared:
+    """A workload's step, compiled at its first call."""
     gan, given, members = BUILDERS[name]()
     if members:  # shared by as many devices as there are cores
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
     mesh = parallel.device_mesh()
-    prepare = None
-    if isinstance(given, int):
-        source = data.open_source("ring", path="", seed=0)
-        prepare = source.prepare
-        batches = source.batches(seed=0, n_critic=1, batch_size=given)
+    points = data.open_source("ring", path="", seed=0) if isinstance(given, int) else None
+    if points:
+        batches = points.batches(seed=0, n_critic=1, batch_size=given)
         put = parallel.replicate if members else parallel.shard_batch
         ready = [put(batches[i], mesh) for i in range(64)]
+        example = {"real": jnp.zeros((1, 1, 2)), "row": jnp.zeros((1, 1), int)}
     else:
         ready = [parallel.shard_batch(given, mesh)]
+        example = ready[0]
 
     def one(state: Any, batch: Any) -> Any:
         return train_step(state, batch, gan=gan, ema_decay=0.999)
 
     def step(state: Any, batch: Any) -> Any:
-        batch = prepare(batch) if prepare else batch
+        batch = points.prepare(batch) if points else batch
         return jax.vmap(one, (0, None))(state, batch) if members else one(state, batch)
 
-    example = {"real": jnp.zeros((1, 1, 2)), "row": jnp.zeros((1, 1), int)} if prepare else ready[0]
-    keys = jax.random.split(jax.random.key(0), members) if members else jax.random.key(0)
-    state = jax.vmap(gan.init, (0, None))(keys, example) if members else gan.init(keys, example)
-    state = (parallel.split_members if members else parallel.replicate)(state, mesh)
-    compiled = parallel.jit_step(step, mesh, parallel.MEMBERS if members else parallel.EVERYWHERE)
-    batches_in_turn = itertools.cycle(ready)
+    if members:
+        keys = jax.random.split(jax.random.key(0), members)
+        state = parallel.split_members(jax.vmap(gan.init, (0, None))(keys, example), mesh)
+        return Prepared(parallel.jit_step(step, mesh, parallel.MEMBERS), state, ready)
+    state = parallel.replicate(gan.init(jax.random.key(0), example), mesh)
+    return Prepared(parallel.jit_step(step, mesh), state, ready)
+
+
+def build(name: str) -> Run:
+    """A function that trains a workload for so many steps and waits for them."""
+    step, state, batches = prepare(name)
+    batches_in_turn = itertools.cycle(batches)
 
     def run(steps: int) -> None:
         nonlocal state
         before = None
         for _ in range(steps):
-            state, metrics = compiled(state, next(batches_in_turn))
+            state, metrics = step(state, next(batches_in_turn))
             # As the loop does: a step is dispatched while the one before it runs.
             jax.block_until_ready(before)
             before = metrics

@@ -93,6 +93,7 @@ class Side:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, "JAX_PLATFORMS": "cpu"},
         )
         self.ask("step", 3)
 

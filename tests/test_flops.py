@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from jax import lax
 
-from benchmarks import arithmetic, convolutions, flops, jax_convolutions, jax_side, step_time
+from benchmarks import arithmetic, convolutions, flops, jax_convolutions, jax_side, products, step_time
 from experiments import build, cli, costs, hlo
-from jaxgan import conv, steps, winograd
+from jaxgan import conv, parallel, steps, winograd
 
 BATCH = 8
 # The table of what a config is made small with.
@@ -214,3 +214,17 @@ def test_both_kinds_of_convolution_compute_the_same(case):
     if turned and case.endswith("kernel"):
         expected = expected[::-1, ::-1]
     np.testing.assert_allclose(ours(x, w, g), expected, atol=1e-5 * float(jnp.abs(expected).max()))
+
+
+def test_a_steps_products_are_read_with_their_sides_and_axes():
+    def program(a, b):
+        a, _ = jax.lax.scan(lambda a, _: (jnp.tanh(a @ b), None), a, length=3)
+        return jnp.einsum("ni,nj->ij", a, a)
+
+    a, b = jnp.ones((5, 4)), jnp.ones((4, 4))
+    options = parallel.CPU_OPTIONS
+    text = jax.jit(program, compiler_options=options).lower(a, b).compile().as_text()
+    found = products.contractions(hlo.parse(text))
+    assert sorted((left, right) for left, right, _ in found) == [((5, 4), (4, 4))] * 3 + [((5, 4), (5, 4))]
+    made = [jax.lax.dot_general(jnp.ones(left), jnp.ones(right), axes) for left, right, axes in found]
+    assert sorted(x.shape for x in made) == [(4, 4)] + [(5, 4)] * 3
