@@ -154,9 +154,11 @@ def test_networks_have_as_many_weights_as_the_models():
         state = jax.eval_shape(build.initializer(config, build.build(config)))
         for player, layers in zip((state.generator, state.critic), flops.networks(config), strict=True):
             leaves = jax.tree.leaves_with_path(player.params)
-            kernels = [x for path, x in leaves if "kernel" in jax.tree_util.keystr(path)]
+            kernels = [(jax.tree_util.keystr(path), x) for path, x in leaves]
+            kernels = [(name, x.shape[-2:]) for name, x in kernels if "kernel" in name]
             assert len(kernels) == len(layers)
-            widths = sorted((x.shape[-2], x.shape[-1]) for x in kernels)
+            # Transposed convolutions store (k, k, out, in).
+            widths = sorted(sides[::-1] if "Transpose" in name else sides for name, sides in kernels)
             assert widths == sorted((layer.inputs, layer.outputs) for layer in layers)
 
 
