@@ -266,4 +266,4 @@ def test_the_step_costs_less_than_a_naive_one(compiler):
         tpu.estimated_cycles(compile_side(setting, topology, 64, "float32"))
         for compile_side in tpu_cycles.SIDES.values()
     )
-    assert ours < 0.9 * naive
+    assert ours < 0.86 * naive  # seen: 0.839

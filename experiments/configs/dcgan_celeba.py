@@ -2,9 +2,11 @@
 
     python -m experiments.run --config=dcgan_celeba.py
 
-It is for a GPU or TPU: one of its 40,000 steps takes about 70 s on 2 cores. Expect faces from a run on an
-accelerator; that run has not been made yet. Where CelebA's server refuses the download, as it often does,
-the error says which files to fetch by hand and where to put them.
+It is for a GPU or TPU, and computes in bfloat16: a step of 128 images is 21.2 Mcycles of a v5e chip by
+the compiler's estimate, and 22.9 in float32 (``experiments.dryrun``). With ``--config.dtype=float32``
+one of its 40,000 steps takes about 70 s on 2 cores. Expect faces from a run on an accelerator; that run
+has not been made yet. Where CelebA's server refuses the download, as it often does, the error says
+which files to fetch by hand and where to put them.
 """
 
 from ml_collections import ConfigDict
@@ -17,6 +19,7 @@ def get_config() -> ConfigDict:
     config = dcgan_mnist.get_config()
     config.num_steps = 40_000  # 25 epochs of the 162,770 training images
     config.batch_size = 128
+    config.dtype = "bfloat16"
     config.ema_decay = 0.999
     config.log_every = 20
     config.sample_every = 500

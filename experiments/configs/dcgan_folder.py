@@ -17,6 +17,7 @@ def get_config() -> ConfigDict:
     config = dcgan_celeba.get_config()
     config.num_steps = 1600
     config.batch_size = 32
+    config.dtype = "float32"
     config.ema_decay = 0.995
     config.sample_every = config.checkpoint_every = 400
     config.data.name = "folder"
