@@ -144,8 +144,7 @@ def step(
     def forward(layers: Network) -> int:
         return sum(count(layer) for layer in layers)
 
-    def kernels(layers: Network) -> int:
-        return sum(count(layer) for layer in layers)
+    kernels = forward  # each layer's kernel gradient has the multiplications of its forward product
 
     def inputs(layers: Network) -> int:
         # Behind one output (the logit) the input gradient is an outer product: nothing is summed.

@@ -6,11 +6,10 @@ Each has a process of its own, warm, and they take turns; printed are medians in
 others' over ours. A call of more than a second is timed in two rounds only. Needs the extra ``bench``.
 """
 
-import argparse
-import importlib.util
 import statistics
 from typing import NamedTuple
 
+from benchmarks import command
 from benchmarks.step_time import Side
 
 BATCH = 64
@@ -98,16 +97,9 @@ def measure(case: str, rounds: int) -> dict[str, float]:
 
 def main() -> None:
     """Prints a row for each case, as Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--only", default=",".join(CASES), help="LAYER/PRODUCT, separated by commas")
-    parser.add_argument("--rounds", type=int, default=9)
-    given = parser.parse_args()
-    cases = given.only.split(",")
-    unknown = [case for case in cases if case not in CASES]
-    if unknown:
-        parser.error(f"unknown case {unknown[0]!r}: one of {', '.join(CASES)}")
-    if importlib.util.find_spec("torch") is None:
-        parser.error('PyTorch is absent: pip install "jaxgan[bench]"')
+    parser = command.parser(__doc__, CASES, rounds=9)
+    cases, given = command.parse(parser, CASES)
+    command.need_torch(parser)
     print(f"| batch {BATCH}, ms | XLA | jaxgan | PyTorch | XLA / jaxgan | PyTorch / jaxgan |")
     print("| --- | --- | --- | --- | --- | --- |")
     for case in cases:

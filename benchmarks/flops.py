@@ -14,7 +14,6 @@ work. Each config is compiled twice for this machine's CPU:
 Nothing is trained, no dataset is read, no TPU or GPU is needed; all configs take 4 to 5 minutes on 2 cores.
 """
 
-import argparse
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,7 @@ from jax import export
 from ml_collections import ConfigDict
 
 import experiments.configs
-from benchmarks import arithmetic
+from benchmarks import arithmetic, command
 from benchmarks.arithmetic import Layer, Network
 from experiments import build, cli, costs, hlo
 from jaxgan import conv, parallel
@@ -155,14 +154,13 @@ def names() -> list[str]:
 
 def main() -> None:
     """Prints a line for each config and kind."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--only", default=",".join(names()), help="configs, separated by commas")
+    parser = command.parser(__doc__, names())
     parser.add_argument("--batch", type=int, help="in place of each config's own")
-    given = parser.parse_args()
+    chosen, given = command.parse(parser, names())
     jax.config.update("jax_platforms", "cpu")
     print(f"{'config':<22} {'batch':>5}  {'kind':<8}{'needed':>15}{'compiled':>15}   ratio")
     worst = 0.0
-    for name in given.only.split(","):
+    for name in chosen:
         config = cli.load(f"{name}.py").values
         batch = given.batch or config.batch_size
         for kind, (by_hand, compiled) in compare(config, batch).items():

@@ -114,7 +114,12 @@ def prepare(name: str) -> Prepared:
 
 def build(name: str) -> Run:
     """A function that trains a workload for so many steps and waits for them."""
-    step, state, batches = prepare(name)
+    return runner(prepare(name))
+
+
+def runner(prepared: Prepared) -> Run:
+    """The same of a workload prepared before; its state is donated."""
+    step, state, batches = prepared
     batches_in_turn = itertools.cycle(batches)
 
     def run(steps: int) -> None:

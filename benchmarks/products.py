@@ -6,8 +6,6 @@ The products are read from the compiled step: the same shapes, contracted along 
 compiler options, on as many devices. Step and products take turns in one process for each workload.
 """
 
-import argparse
-import re
 import statistics
 import subprocess
 import sys
@@ -18,36 +16,26 @@ from typing import Any
 import jax
 from jax import lax
 
-from benchmarks import jax_side
+from benchmarks import command, jax_side
 from experiments import costs, hlo
 from jaxgan import memory, parallel
 
 Contraction = tuple[tuple[int, ...], tuple[int, ...], Any]
+WORKLOADS = ("mlp", "mlp_x16", "mlp_x64")
 TIMES = 20  # a round
 
 
 def contractions(program: hlo.Program) -> list[Contraction]:
     """Of every matrix product that a program runs, both operands' sides and ``lax.dot_general``'s axes."""
     found: list[Contraction] = []
-
-    def axes(x: hlo.Instruction, name: str) -> tuple[int, ...]:
-        listed = re.search(rf"\b{name}=\{{([\d,]*)\}}", x.attributes)
-        return tuple(map(int, listed[1].split(","))) if listed and listed[1] else ()
-
-    def add(computation: str, x: hlo.Instruction, times: int) -> None:
+    for computation, x, times in costs.within(program):
         if x.opcode == "dot":
-            left, right = (
-                hlo.dimensions(program.computations[computation][operand].type) for operand in x.operands
+            left, right = map(hlo.dimensions, costs.operand_types(program, computation, x))
+            contracted, batched = (
+                tuple(hlo.axes(x, f"{side}_{kind}_dims") for side in ("lhs", "rhs"))
+                for kind in ("contracting", "batch")
             )
-            contracted = axes(x, "lhs_contracting_dims"), axes(x, "rhs_contracting_dims")
-            batched = axes(x, "lhs_batch_dims"), axes(x, "rhs_batch_dims")
-            found.extend([(left, right, (contracted, batched))] * times)
-        for name in hlo.called(x) if x.opcode == "fusion" else ():
-            for y in program.computations[name].values():
-                add(name, y, times)
-
-    for computation, x, times in costs.executions(program)[0]:
-        add(computation, x, times)
+            found += [(left, right, (contracted, batched))] * times
     return found
 
 
@@ -67,11 +55,10 @@ def alone(found: list[Contraction]) -> Callable[[], None]:
 def measure(name: str, rounds: int) -> None:
     """Prints a workload's line."""
     memory.keep_freed_memory()
-    step, state, batches = jax_side.prepare(name)
-    text = step.lower(state, batches[0]).compile().as_text()
+    prepared = jax_side.prepare(name)
+    text = prepared.step.lower(prepared.state, prepared.batches[0]).compile().as_text()
     program = hlo.parse(text)
-    bare = alone(contractions(program))
-    run = jax_side.build(name)
+    bare, run = alone(contractions(program)), jax_side.runner(prepared)
     run(TIMES)
     bare()
     seconds: list[list[float]] = []
@@ -94,19 +81,16 @@ def measure(name: str, rounds: int) -> None:
 
 def main() -> None:
     """A process for each workload, since they differ in how many devices there are."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--only", default="mlp,mlp_x16,mlp_x64", help="workloads, separated by commas")
-    parser.add_argument("--rounds", type=int, default=9)
-    given = parser.parse_args()
+    parser = command.parser(__doc__, WORKLOADS, rounds=9)
+    names, given = command.parse(parser, WORKLOADS)
     jax.config.update("jax_platforms", "cpu")
-    names = given.only.split(",")
     if len(names) == 1:
         measure(names[0], given.rounds)
         return
     print(f"{'':<12}{'step':>12} {'products':>12} {'share':>9} {'a step':>15} {'alone':>15}", flush=True)
     for name in names:
-        command = [sys.executable, "-m", "benchmarks.products", "--only", name]
-        subprocess.run([*command, "--rounds", str(given.rounds)], check=True)
+        arguments = ["--only", name, "--rounds", str(given.rounds)]
+        subprocess.run([sys.executable, "-m", "benchmarks.products", *arguments], check=True)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,9 @@
 
 Runs are real ones (``experiments.run``, on the main example unless said) in processes of their own, looked
 at from outside: the loop's report, its batches and its savings are wrapped, nothing is simulated. What is
-compared takes turns. Needs the extra ``bench``.
+compared takes turns. Memory is read from Linux' /proc.
 """
 
-import argparse
 import itertools
 import json
 import os
@@ -17,10 +16,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-from benchmarks.step_time import machine
+from benchmarks import command
 
 MAIN, SMALL = "dcgan_mnist.py", "gan_gaussians.py"
 NEVER = 10**9
@@ -53,8 +54,8 @@ def child(what: str, config: str, options: dict[str, int], cache: str | None = N
         if cache:
             env = {name: value for name, value in env.items() if name != "JAX_COMPILATION_CACHE_DIR"}
             env["XDG_CACHE_HOME"] = cache
-        command = [sys.executable, "-m", "benchmarks.run_costs", *arguments]
-        subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=True)
+        process = [sys.executable, "-m", "benchmarks.run_costs", *arguments]
+        subprocess.run(process, env=env, stdout=subprocess.DEVNULL, check=True)
         return json.loads(Path(env["SEEN"]).read_text())
 
 
@@ -108,17 +109,22 @@ def watch(what: str) -> None:
 
         return step
 
-    loop.Report.__call__ = logged  # type: ignore[method-assign]
-    loop.data.iterate = timed_batches  # type: ignore[assignment]
+    wrapped: list[tuple[Any, str, Any]] = [
+        (loop.Report, "__call__", logged),
+        (loop.data, "iterate", timed_batches),
+    ]
     if what == "saves":
-        loop.checkpoint.save = every_other_save  # type: ignore[assignment]
+        wrapped.append((loop.checkpoint, "save", every_other_save))
     if what == "start":
-        loop.make_step = first_step
-    try:
-        cli.call(run.main)
-    finally:
-        if what != "start":
-            Path(os.environ["SEEN"]).write_text(json.dumps(seen))
+        wrapped.append((loop, "make_step", first_step))
+    with ExitStack() as stack:
+        for owner, name, by in wrapped:
+            stack.enter_context(mock.patch.object(owner, name, by))
+        try:
+            cli.call(run.main)
+        finally:
+            if what != "start":
+                Path(os.environ["SEEN"]).write_text(json.dumps(seen))
 
 
 def pairs(seen: list[Row]) -> list[tuple[Row, Row]]:
@@ -195,8 +201,8 @@ def measure_imports(rounds: int) -> list[Row]:
     program = "import time, jax; t = time.perf_counter(); import {}; print(1e3 * (time.perf_counter() - t))"
     for _ in range(rounds):
         for name in MODULES:
-            command = [sys.executable, "-c", program.format(name)]
-            out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            process = [sys.executable, "-c", program.format(name)]
+            out = subprocess.run(process, capture_output=True, text=True, check=True).stdout
             times[name].append(float(out))
     rows = []
     for name, values in times.items():
@@ -229,23 +235,15 @@ def main() -> None:
         del sys.argv[1:3]
         watch(what)
         return
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--only", default=",".join(MEASURES), help="measures, separated by commas")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser = command.parser(__doc__, MEASURES, rounds=7)
     parser.add_argument("--json", default="run_costs.json", help="where the figures go")
-    arguments = parser.parse_args()
-    names = arguments.only.split(",")
-    unknown = [name for name in names if name not in MEASURES]
-    if unknown:
-        parser.error(f"unknown measure {unknown[0]!r}: one of {', '.join(MEASURES)}")
-    if arguments.rounds < 2:
-        parser.error(f"--rounds {arguments.rounds}: medians need 2 or more")
+    names, given = command.parse(parser, MEASURES)
     results: list[Row] = []
     for name in names:
-        for found in MEASURES[name](arguments.rounds):
+        for found in MEASURES[name](given.rounds):
             results.append(found)
             print(line(found), flush=True)
-    Path(arguments.json).write_text(json.dumps({"machine": machine(), "results": results}, indent=2) + "\n")
+    command.write(given.json, results)
 
 
 if __name__ == "__main__":

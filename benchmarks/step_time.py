@@ -10,21 +10,15 @@ the rounds' ratios with its quartiles. Needs the extra ``bench``.
 side's own best rate of 2048³ matrix products in the same run.
 """
 
-import argparse
 import importlib
-import importlib.metadata
-import importlib.util
-import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import arithmetic
+from benchmarks import arithmetic, command
 from jaxgan import memory
 
 
@@ -172,23 +166,6 @@ def summary(name: str, pairs: list[list[float]], peaks: list[list[float]]) -> di
     }
 
 
-def machine() -> dict[str, Any]:
-    """What it was measured on, and what was measured."""
-    versions = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "torch", "numpy")}
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return {
-        "commit": commit.stdout.strip(),
-        "cpu": models[0] if models else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        **versions,
-    }
-
-
 def line(result: dict[str, Any]) -> str:
     """A row of the table."""
     low, high = result["quartiles"]
@@ -205,26 +182,17 @@ def main() -> None:
     if sys.argv[1:2] == ["--serve"]:
         serve(*sys.argv[2:4])
         return
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--only", default=",".join(WORKLOADS), help="workloads, separated by commas")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser = command.parser(__doc__, WORKLOADS, rounds=9)
     parser.add_argument("--json", default="step_time.json", help="where the figures go")
-    arguments = parser.parse_args()
-    names = arguments.only.split(",")
-    unknown = [name for name in names if name not in WORKLOADS]
-    if unknown:
-        parser.error(f"unknown workload {unknown[0]!r}: one of {', '.join(WORKLOADS)}")
-    if arguments.rounds < 2:
-        parser.error(f"--rounds {arguments.rounds}: quartiles need 2 or more")
-    if importlib.util.find_spec("torch") is None:
-        parser.error('PyTorch is absent: pip install "jaxgan[bench]"')
+    names, given = command.parse(parser, WORKLOADS)
+    command.need_torch(parser)
     print(f"{'':<40} {'jaxgan':>12} {'PyTorch':>12}  ratio (quartiles)                 of peak", flush=True)
     results = []
     for name in names:
-        results.append(measure(name, arguments.rounds))
+        results.append(measure(name, given.rounds))
         print(line(results[-1]), flush=True)
     print(FOOTNOTE)
-    Path(arguments.json).write_text(json.dumps({"machine": machine(), "results": results}, indent=2) + "\n")
+    command.write(given.json, results)
 
 
 if __name__ == "__main__":

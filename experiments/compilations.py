@@ -39,10 +39,11 @@ def _forget(folder: Path) -> None:
 def keep() -> None:
     """Has JAX keep compiled programs in ``$XDG_CACHE_HOME/jaxgan``, by default ``~/.cache/jaxgan``.
 
-    A folder that the user has told JAX of comes first. Where none can be had, nothing is kept; and where a
-    file of it cannot be read or written, a program is compiled as if it were not there.
+    A folder that the user has told JAX of comes first. Where none can be had, or its owner not be told (on
+    Windows), nothing is kept; and where a file of it cannot be read or written, a program is compiled as if
+    it were not there.
     """
-    if jax.config.values["jax_compilation_cache_dir"] is not None:
+    if jax.config.values["jax_compilation_cache_dir"] is not None or os.name != "posix":
         return
     try:
         folder = _folder()

@@ -122,6 +122,22 @@ def dearest(program: Program) -> list[Op]:
     return sorted(ops, key=lambda op: (-op.cycles, op.name))
 
 
+def within(program: Program) -> list[Execution]:
+    """What runs when a program is called once, fusions and what is inside them."""
+    found: list[Execution] = []
+
+    def add(execution: Execution) -> None:
+        found.append(execution)
+        _, x, times = execution
+        for name in called(x) if x.opcode == "fusion" else ():
+            for y in program.computations[name].values():
+                add(Execution(name, y, times))
+
+    for execution in executions(program)[0]:
+        add(execution)
+    return found
+
+
 def collectives(program: Program) -> dict[str, Collective]:
     """The collectives of each kind, those inside fusions included.
 
@@ -130,20 +146,13 @@ def collectives(program: Program) -> dict[str, Collective]:
     """
     counts: dict[str, int] = defaultdict(int)
     moved: dict[str, int] = defaultdict(int)
-
-    def add(computation: str, x: Instruction, times: int) -> None:
+    for computation, x, times in within(program):
         kind = x.opcode.removesuffix("-done")
         if kind in COLLECTIVES and times:
             counts[kind] += times
             # The result of a -start holds its operands as well: its -done has the result alone.
-            given = 0 if x.opcode != kind else sum(size(t) for t in _operand_types(program, computation, x))
+            given = 0 if x.opcode != kind else sum(size(t) for t in operand_types(program, computation, x))
             moved[kind] += times * max(given, size(x.type))
-
-    for computation, x, times in executions(program)[0]:
-        add(computation, x, times)
-        for name in called(x) if x.opcode == "fusion" else ():
-            for y in program.computations[name].values():
-                add(name, y, times)
     return {kind: Collective(counts[kind], moved[kind]) for kind in sorted(counts)}
 
 
@@ -156,26 +165,20 @@ def products(program: Program) -> list[Product]:
     Raises:
       ValueError: the text does not tell how often a loop runs.
     """
-    runs, unknown = executions(program)
+    unknown = executions(program)[1]
     if unknown:
         raise ValueError(f"loops of unknown length: {', '.join(unknown)}")
     found = []
-
-    def add(computation: str, x: Instruction, times: int) -> None:
+    for computation, x, times in within(program):
         if x.opcode in ("dot", "convolution"):
-            sides = [hlo.dimensions(t) for t in _operand_types(program, computation, x)]
+            sides = [hlo.dimensions(t) for t in operand_types(program, computation, x)]
             flops = 2 * times * hlo.multiplications(x, *sides)
             found.append(Product(flops, x.name, x.opcode, x.type, x.origin))
-        for name in called(x) if x.opcode == "fusion" else ():
-            for y in program.computations[name].values():
-                add(name, y, times)
-
-    for computation, x, times in runs:
-        add(computation, x, times)
     return sorted(found, key=lambda product: (-product.flops, product.name))
 
 
-def _operand_types(program: Program, computation: str, x: Instruction) -> list[str]:
+def operand_types(program: Program, computation: str, x: Instruction) -> list[str]:
+    """The types of an instruction's operands."""
     return [program.computations[computation][name].type for name in x.operands]
 
 
@@ -189,11 +192,11 @@ def hbm_bytes(program: Program) -> int:
         moved = arrays(x.type)
         if x.opcode.endswith("-done"):
             start = program.computations[computation][x.operands[0]]
-            sources = arrays(" ".join(_operand_types(program, computation, start)))
+            sources = arrays(" ".join(operand_types(program, computation, start)))
             # Of an operand that is sliced, only what arrives is read.
             moved += [Array(size(x.type), space) for space in {source.space for source in sources}]
         else:
-            moved += arrays(" ".join(_operand_types(program, computation, x)))
+            moved += arrays(" ".join(operand_types(program, computation, x)))
         total += times * sum(array.bytes for array in moved if array.space == HBM)
     return total
 

@@ -95,6 +95,12 @@ def dimensions(text: str) -> tuple[int, ...]:
     return tuple(int(side.lstrip("<=")) for side in found[0][1].split(",") if side)
 
 
+def axes(x: Instruction, name: str) -> tuple[int, ...]:
+    """The numbers of ``name={...}`` in an instruction's attributes, none if it is not there."""
+    listed = re.search(rf"\b{name}=\{{([\d,]*)\}}", x.attributes)
+    return tuple(map(int, listed[1].split(","))) if listed and listed[1] else ()
+
+
 def multiplications(x: Instruction, left: tuple[int, ...], right: tuple[int, ...]) -> int:
     """How many pairs of elements a ``dot`` or ``convolution`` multiplies, zeros of its own making aside.
 
@@ -104,9 +110,8 @@ def multiplications(x: Instruction, left: tuple[int, ...], right: tuple[int, ...
       right: sides of its second.
     """
     if x.opcode == "dot":
-        listed = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", x.attributes)
-        axes = listed[1].split(",") if listed and listed[1] else []
-        return math.prod(dimensions(x.type)) * math.prod(left[int(axis)] for axis in axes)
+        summed = math.prod(left[axis] for axis in axes(x, "lhs_contracting_dims"))
+        return math.prod(dimensions(x.type)) * summed
     labels = re.search(r"dim_labels=(\w+)_(\w+)->(\w+)", x.attributes)
     if labels is None:
         raise ValueError(f"{x.name}: a convolution without dim_labels")
