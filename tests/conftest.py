@@ -2,6 +2,7 @@
 
 import functools
 import os
+import signal
 
 import jax
 import numpy as np
@@ -17,6 +18,9 @@ settings.register_profile(
     "jaxgan", deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("jaxgan")
+
+# In the background of a script SIGINT is ignored, and so it would be by the commands started from here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist's own, which reads the marks
