@@ -103,7 +103,24 @@ def load(given: str) -> Config:
         raise
     except Exception as error:
         raise SetupError(f"config {given}: {type(error).__name__}: {error}") from error
-    return Config(values.lock(), path.stem if argument is None else f"{path.stem}-{argument}")
+    return Config(unshared(values).lock(), path.stem if argument is None else f"{path.stem}-{argument}")
+
+
+def unshared(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
+    """A copy in which no two sections are one: a flag that sets a player's field must not set the other's.
+
+    >>> adam = {"learning_rate": 1e-3}
+    >>> config = unshared(config_dict.ConfigDict({"generator": adam, "critic": adam}))
+    >>> config.generator.learning_rate = 1e-4
+    >>> config.critic.learning_rate
+    0.001
+    """
+    return config_dict.ConfigDict(
+        {
+            name: unshared(value) if isinstance(value, config_dict.ConfigDict) else value
+            for name, value in config.items(preserve_field_references=True)
+        }
+    )
 
 
 def flatten(config: config_dict.ConfigDict, prefix: str = "") -> dict[str, Any]:

@@ -4,6 +4,7 @@ import re
 import sys
 
 import pytest
+from absl import flags
 
 from experiments import cli, run, sample
 from tests.commands import ROOT, TINY, execute, main
@@ -153,3 +154,22 @@ def test_bare_names_paths_and_arguments(tmp_path, monkeypatch):
     assert cli.resolve("dcgan_mnist.py")[0].resolve() == tmp_path / "dcgan_mnist.py"
     config = cli.load("dcgan_mnist.py:7")
     assert (config.values.seed, config.name) == (7, "dcgan_mnist-7")
+
+
+def test_a_flag_sets_one_players_field():
+    arguments = ["program", "--config=gan_gaussians.py", "--config.optimizers.generator.learning_rate=0.5"]
+    config = cli.read_config(arguments, flags.FlagValues(), "").values
+    assert config.optimizers.generator.learning_rate == 0.5
+    assert config.optimizers.critic.learning_rate == 1e-3
+
+
+def test_a_reference_between_fields_stays_one(tmp_path):
+    (tmp_path / "tied.py").write_text(
+        "from experiments.configs import dcgan_mnist\n"
+        "def get_config():\n"
+        "    config = dcgan_mnist.get_config()\n"
+        "    config.log_every = config.get_ref('sample_every')\n"
+        "    return config\n"
+    )
+    arguments = ["program", f"--config={tmp_path}/tied.py", "--config.sample_every=7"]
+    assert cli.read_config(arguments, flags.FlagValues(), "").values.log_every == 7
