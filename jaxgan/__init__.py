@@ -25,6 +25,8 @@ _SUBMODULES = (
     "spectral",
     "state",
     "steps",
+    "theory",
+    "transport",
 )
 
 
