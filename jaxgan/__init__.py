@@ -13,6 +13,7 @@ _SUBMODULES = (
     "checkpoint",
     "conv",
     "data",
+    "dynamics",
     "errors",
     "gans",
     "latents",
