@@ -255,7 +255,7 @@ def compare_points(
 
     Raises:
       AssertionError: the shapes do not go together.
-      ValueError: a mass is negative, or the sums differ.
+      ValueError: a mass is negative, or the sums differ or are 0.
 
     References:
       Arjovsky et al., 2017, Wasserstein GAN, example 1, https://arxiv.org/abs/1701.07875

@@ -123,7 +123,8 @@ def transport(p: ArrayLike, q: ArrayLike, cost: ArrayLike) -> Transport:
 
     Raises:
       AssertionError: the shapes do not go together.
-      ValueError: a mass is negative, or the sums differ.
+      ValueError: a mass is negative, or the sums differ or are 0.
+      RuntimeError: the solver gives up.
 
     References:
       Peyré and Cuturi, 2019, Computational Optimal Transport, section 3, https://arxiv.org/abs/1803.00567
@@ -134,18 +135,21 @@ def transport(p: ArrayLike, q: ArrayLike, cost: ArrayLike) -> Transport:
     p, q = check_masses(p), check_masses(q)
     cost = np.asarray(cost, np.float64)
     chex.assert_shape(cost, (len(p), len(q)))
-    if not math.isclose(p.sum(), q.sum(), rel_tol=1e-6):
-        raise ValueError(f"p sums to {p.sum()} and q to {q.sum()}: what is moved must arrive")
+    total = p.sum()
+    if not total > 0 or not math.isclose(total, q.sum(), rel_tol=1e-6):
+        raise ValueError(f"p sums to {total} and q to {q.sum()}: give positive sums that are equal")
     rows = kron(eye_array(len(p)), np.ones((1, len(q))))
     columns = kron(np.ones((1, len(p))), eye_array(len(q)))
     result = linprog(
         cost.ravel(),
         A_eq=vstack([rows, columns]).tocsr(),
-        b_eq=np.concatenate([p, q * (p.sum() / q.sum())]),
+        # The solver's tolerances are absolute: masses of about 1 are far from them.
+        b_eq=np.concatenate([p / total, q / q.sum()]) * len(p),
         method="highs",
-        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     )
     if not result.success:
         raise RuntimeError(f"the solver gave up: {result.message}")
     real_potential, fake_potential = np.split(result.eqlin.marginals, [len(p)])
-    return Transport(result.x.reshape(cost.shape), float(result.fun), real_potential, fake_potential)
+    scale = float(total) / len(p)
+    plan = scale * result.x.reshape(cost.shape)
+    return Transport(plan, scale * result.fun, real_potential, fake_potential)

@@ -38,8 +38,8 @@ WEIGHTS = np.array([0.5, 0.25, 0.25])
 def test_modes_by_hand():
     samples = np.array(
         [
-            [5.9, 0.0],  # 2.95 standard deviations of the wide mode, 4.1 of the next
-            [0.0, 3.1],  # 3.1 of the wide one
+            [5.96, 0.0],  # 2.98 standard deviations of the wide mode, 4.04 of the next
+            [0.0, 3.02],  # 3.02 of the wide one
             [0.0, -2.9],
             [7.5, 0.0],  # 2.5 of the second, 3.75 of the wide one
             # Along (1, 1) the third mode's variance is 3/2, along (1, −1) it is 1/2.
@@ -49,7 +49,7 @@ def test_modes_by_hand():
     )
     mode, distance = nearest_modes(samples, CENTRES, COVARIANCES)
     np.testing.assert_array_equal(mode, [0, 0, 0, 1, 2, 2])
-    np.testing.assert_allclose(distance, [2.95, 3.1, 2.9, 2.5, math.sqrt(25 / 3), 4], rtol=1e-5)
+    np.testing.assert_allclose(distance, [2.98, 3.02, 2.9, 2.5, math.sqrt(25 / 3), 4], rtol=1e-5)
     scores = mode_scores(samples, CENTRES, COVARIANCES, WEIGHTS)
     assert scores.found == 3
     assert scores.high_quality == pytest.approx(4 / 6)
