@@ -118,7 +118,7 @@ def simultaneous(
       The orbit.
 
     References:
-      Mescheder et al., 2017, The Numerics of GANs, section 3, https://arxiv.org/abs/1705.10461
+      Mescheder et al., 2017, The Numerics of GANs, algorithm 1, https://arxiv.org/abs/1705.10461
     """
 
     def advance(point: Point, memory: None) -> tuple[Point, None]:
@@ -282,7 +282,7 @@ def consensus(
       The orbit.
 
     References:
-      Mescheder et al., 2017, The Numerics of GANs, algorithm 1, https://arxiv.org/abs/1705.10461
+      Mescheder et al., 2017, The Numerics of GANs, algorithm 2, https://arxiv.org/abs/1705.10461
     """
 
     def half_square(x: Array, y: Array) -> Array:

@@ -1,4 +1,4 @@
-"""The lectures' theory as numbers: the optimal critic, the game's value at it, and what KL, JS and W₁ say.
+"""GAN theory as numbers: the optimal critic, the game's value at it, and what KL, JS and W₁ say.
 
 Divergences are of *masses* on common cells or atoms, in float64 and in nats. They are exact on discrete
 supports, and for mixtures of uniforms once both are cut at all the ends of their intervals::

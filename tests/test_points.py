@@ -82,14 +82,14 @@ def test_modes_are_those_of_samples_and_density(name):
     np.testing.assert_allclose(np.exp(problem.log_density(points[:50])), reference, rtol=2e-4)
 
 
-def test_defaults_are_the_papers_and_the_decks():
+def test_defaults_are_the_ones_in_common_use():
     assert len(ring().modes.weights) == 8
     assert len(grid().modes.weights) == 25
     np.testing.assert_allclose(np.linalg.norm(ring().modes.centres, axis=1), 2)
-    deck = mixture().modes
-    np.testing.assert_array_equal(deck.centres, [[1, 2], [-3, -5]])
-    np.testing.assert_array_equal(deck.covariances, [np.diag([2, 0.5]), np.eye(2)])
-    np.testing.assert_array_equal(deck.weights, [0.5, 0.5])
+    pair = mixture().modes
+    np.testing.assert_array_equal(pair.centres, [[1, 2], [-3, -5]])
+    np.testing.assert_array_equal(pair.covariances, [np.diag([2, 0.5]), np.eye(2)])
+    np.testing.assert_array_equal(pair.weights, [0.5, 0.5])
     x = np.array([[0.5], [1.5], [2.5], [3.0], [9.999], [10.0]], np.float32)
     np.testing.assert_allclose(np.exp(uniforms().log_density(x)), [0, 0.25, 0, 0.25, 0.5, 0])
 

@@ -95,7 +95,7 @@ def test_masses_are_checked():
             theory.transport([total], [total / 2], [[1.0]])
 
 
-# The decks' examples
+# Supports that do not meet
 
 
 @pytest.mark.parametrize("theta", [-1.5, -0.25, 1e-3, 0.5, 2.0])
@@ -113,8 +113,8 @@ def test_parallel_lines_together():
     assert theory.compare_points(line, line) == (0, 0, 0, 0)
 
 
-def test_deck_004s_mixtures():
-    # Its sum: a quarter moves 1.5 → 5.25, a quarter 3.5 → 5.75, a half 9.5 → 6.5.
+def test_mixtures_of_uniforms_apart():
+    # A quarter moves 1.5 → 5.25, a quarter 3.5 → 5.75, a half 9.5 → 6.5.
     mu = ([(1, 2), (3, 4), (9, 10)], [0.25, 0.25, 0.5])
     kl, reverse_kl, js, w1 = theory.compare_uniforms(mu, ([(5, 7)], [1.0]))
     assert kl == reverse_kl == math.inf
@@ -124,7 +124,7 @@ def test_deck_004s_mixtures():
 
 @pytest.mark.parametrize("x", [-2.0, -0.6, -0.1, 0.0, 0.25, 0.75, 1.0, 3.0])
 def test_js_of_shifted_uniforms_is_deaf_beyond_their_width(x):
-    # Deck 004: proportional to min(δ, |x|) for two uniforms of width δ at distance x.
+    # Proportional to min(δ, |x|) for two uniforms of width δ at distance x.
     delta = 0.75
     comparison = theory.compare_uniforms(([(0, delta)], [1.0]), ([(x, x + delta)], [1.0]))
     assert comparison.js == pytest.approx(math.log(2) / delta * min(delta, abs(x)), rel=1e-12, abs=1e-15)
@@ -232,7 +232,7 @@ def test_small_masses_are_moved_exactly():
     assert found == pytest.approx(1e-9 * cost[rows, columns].sum(), rel=1e-9)
 
 
-def test_deck_002s_mixture_against_the_critic_it_defines():
+def test_a_games_value_by_monte_carlo():
     # The game's value is an expectation under both: by Monte Carlo within five standard errors.
     real, fake = mixture(), mixture(mu=((0.0, 0.0), (-3.0, -4.0)))
     sides = []

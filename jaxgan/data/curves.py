@@ -57,7 +57,7 @@ def swiss_roll(*, std: float = 1 / 30) -> Problem:
       SetupError: the std is negative.
 
     References:
-      Gulrajani et al., 2017, section 4.1 and its code, https://arxiv.org/abs/1704.00028
+      Gulrajani et al., 2017, figure 1 and its code, https://arxiv.org/abs/1704.00028
     """
 
     def curve(s: Array) -> Array:
