@@ -88,6 +88,7 @@ def check(config: ConfigDict) -> None:
     if config.dtype not in DTYPES:
         raise unknown("dtype", config.dtype, DTYPES)
     data.check_name(config.data.name)
+    sample_shape(config)
     if config.latent.prior not in latents.PRIORS:
         raise unknown("latent.prior", config.latent.prior, latents.PRIORS)
     for name, value in config.get("penalties", {}).items():
@@ -98,9 +99,16 @@ def check(config: ConfigDict) -> None:
 
 
 def sample_shape(config: ConfigDict) -> tuple[int, ...]:
-    """The shape of one sample: (2,) for points in the plane, (size, size, channels) for images."""
-    if "size" not in config.data:
-        return (2,)
+    """The shape of one sample: (dim,) for the points of a problem, (size, size, channels) for images.
+
+    Raises:
+      SetupError: the problem does not have the options given, or the images are given no size.
+    """
+    if config.data.name in data.PROBLEMS:
+        return (data.make_problem(**config.data).dim,)
+    for name in ("size", "channels"):
+        if name not in config.data:
+            raise SetupError(f"the config has no field data.{name}: {config.data.name} has images")
     return (config.data.size, config.data.size, config.data.channels)
 
 

@@ -148,8 +148,9 @@ def make_sample(gan: GAN, source: data.Source, config: ConfigDict) -> Callable[[
     key = jax.random.fold_in(jax.random.key(config.seed), SAMPLE_KEY)
     rows = np.arange(NUM_IMAGES if len(source.shape) == 3 else NUM_POINTS)
     real = real_points(source, config)
+    log_density = source.problem.log_density if source.problem else None
     return lambda state, step: pictures.picture(
-        np.asarray(sample(state, key, {"row": rows})), real, f"step {step}"
+        np.asarray(sample(state, key, {"row": rows})), real, f"step {step}", log_density
     )
 
 

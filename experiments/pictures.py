@@ -1,12 +1,18 @@
-"""Samples as pictures: a grid of images, or a scatter plot of points over real ones."""
+"""Samples as pictures: a grid of images, a scatter plot or a histogram of points over real ones."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
 from jaxgan.data import to_uint8
+
+LogDensity = Callable[[jax.Array], jax.Array]
 
 
 def grid(samples: np.ndarray) -> np.ndarray:
@@ -45,28 +51,74 @@ def scatter(samples: np.ndarray, real: np.ndarray | None, title: str) -> np.ndar
     Returns:
       (600, 600, 3) uint8.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 6), dpi=100)
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    axes = _axes(title)
     if real is not None:
         axes.scatter(real[:, 0], real[:, 1], s=14, color="0.75", label="real", linewidths=0)
     axes.scatter(
         samples[:, 0], samples[:, 1], s=5, color="tab:blue", label="generated", linewidths=0, alpha=0.7
     )
     limit = 1.25 * float(np.abs(samples if real is None else real).max())
-    axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", title=title)
+    axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+    return _pixels(axes)
+
+
+def histogram(
+    samples: np.ndarray, real: np.ndarray | None, title: str, log_density: LogDensity | None
+) -> np.ndarray:
+    """Generated numbers over real ones and the real density, on an axis that the real ones fix.
+
+    Args:
+      samples: (N, 1) generated numbers.
+      real: (M, 1) real numbers, or None.
+      title: above the plot.
+      log_density: (K, 1) numbers to (K,) nats, or None.
+
+    Returns:
+      (600, 600, 3) uint8.
+    """
+    axes = _axes(title)
+    shown = samples if real is None else real
+    margin = 0.25 * max(float(np.ptp(shown)), 1e-3)
+    limits = (float(shown.min()) - margin, float(shown.max()) + margin)
+    bins = np.linspace(*limits, 81)
+    for values, colour, label in ((real, "0.75", "real"), (samples, "tab:blue", "generated")):
+        if values is not None:
+            # Divided by all of them, so that those beyond the axis are missed and not made up for.
+            heights = np.histogram(values[:, 0], bins)[0] / (len(values) * np.diff(bins))
+            axes.stairs(heights, bins, fill=True, color=colour, label=label, alpha=0.7)
+    if log_density is not None:
+        x = jnp.linspace(*limits, 1001)
+        axes.plot(x, jnp.exp(log_density(x[:, None])), color="black", lw=1, label="density")
+    axes.margins(y=0.25)  # the legend's room
+    axes.set(xlim=limits, ylabel="density")
+    return _pixels(axes)
+
+
+def _axes(title: str) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 6), dpi=100)
+    FigureCanvasAgg(figure)
+    return figure.add_subplot(title=title)
+
+
+def _pixels(axes: Any) -> np.ndarray:
     axes.legend(loc="upper right")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    axes.figure.savefig(buffer, format="png")
     return np.asarray(Image.open(buffer).convert("RGB"))
 
 
-def picture(samples: np.ndarray, real: np.ndarray | None, title: str) -> np.ndarray:
-    """A grid for images, a scatter plot for points."""
-    return grid(samples) if samples.ndim == 4 else scatter(samples, real, title)
+def picture(
+    samples: np.ndarray, real: np.ndarray | None, title: str, log_density: LogDensity | None = None
+) -> np.ndarray:
+    """A grid for images, a histogram for numbers, a scatter plot for points of more dimensions."""
+    if samples.ndim == 4:
+        return grid(samples)
+    if samples.shape[1] == 1:
+        return histogram(samples, real, title, log_density)
+    return scatter(samples, real, title)
 
 
 def save(path: Path, image: np.ndarray) -> None:

@@ -13,11 +13,13 @@ _SUBMODULES = (
     "checkpoint",
     "conv",
     "data",
+    "dynamics",
     "errors",
     "gans",
     "latents",
     "layers",
     "losses",
+    "metrics",
     "models",
     "optimizers",
     "parallel",
@@ -25,6 +27,8 @@ _SUBMODULES = (
     "spectral",
     "state",
     "steps",
+    "theory",
+    "transport",
 )
 
 

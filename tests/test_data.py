@@ -14,7 +14,6 @@ from PIL import Image
 from experiments import run
 from jaxgan import data
 from jaxgan.data import source as source_module
-from jaxgan.data.points import grid, ring
 from jaxgan.errors import SetupError
 from tests.commands import main
 from tests.conftest import component
@@ -116,23 +115,7 @@ def test_wrong_arrays_are_refused(images, labels):
         data.from_arrays(images, labels)
 
 
-# Problems in the plane
-
-
-def test_ring_has_the_densitys_moments(key):
-    points = np.asarray(jax.vmap(ring)(jax.random.split(key, 20_000)))
-    angles = 2 * np.pi * np.arange(8) / 8
-    centres = 2 * np.stack([np.cos(angles), np.sin(angles)], 1)
-    nearest = np.linalg.norm(points[:, None] - centres, axis=2).argmin(1)
-    np.testing.assert_allclose(np.bincount(nearest) / 20_000, 1 / 8, atol=0.01)
-    np.testing.assert_allclose((points - centres[nearest]).std(0), 0.02, rtol=0.03)
-
-
-def test_grid_has_25_modes(key):
-    points = np.asarray(jax.vmap(grid)(jax.random.split(key, 20_000)))
-    modes = np.rint(points)
-    assert len(np.unique(modes, axis=0)) == 25
-    np.testing.assert_allclose((points - modes).std(0), 0.05, rtol=0.03)
+# Points
 
 
 def test_points_are_drawn_in_the_step_and_never_twice():

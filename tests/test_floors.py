@@ -12,7 +12,14 @@ ROOT = Path(__file__).parent.parent
 # (floor, modules of it), the ground first. A module may import from its own floor and those below.
 FLOORS = [
     ["jaxgan.errors", "jaxgan.memory"],
-    ["jaxgan.losses", "jaxgan.penalties", "jaxgan.latents", "jaxgan.theory"],
+    [
+        "jaxgan.losses",
+        "jaxgan.penalties",
+        "jaxgan.latents",
+        "jaxgan.theory",
+        "jaxgan.transport",
+        "jaxgan.dynamics",
+    ],
     [
         "jaxgan.layers",
         "jaxgan.spectral",
@@ -44,7 +51,7 @@ ONLY = {
     "pickle": [],
     "cloudpickle": [],
 }
-GROUND = {"jax", "chex", "jaxgan"}
+GROUND = {"jax", "chex", "jaxgan", "numpy", "scipy"}  # jax itself needs the last two
 
 
 def _modules():
@@ -112,7 +119,7 @@ class Refuse(importlib.abc.MetaPathFinder):
         if name.split(".")[0] in refused:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Refuse())
-import jaxgan, jaxgan.losses, jaxgan.penalties, jaxgan.latents
+import jaxgan, jaxgan.losses, jaxgan.penalties, jaxgan.latents, jaxgan.theory, jaxgan.dynamics
 import jax.numpy as jnp
 assert jaxgan.losses.get("hinge").generator(jnp.ones(3)) == -1
 assert not refused & {name.split(".")[0] for name in sys.modules}

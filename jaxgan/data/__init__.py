@@ -5,22 +5,27 @@ from typing import Any
 
 from jaxgan.data.arrays import from_arrays, from_digits, load_digits
 from jaxgan.data.folder import from_folder
-from jaxgan.data.points import from_sampler, grid_source, ring_source
+from jaxgan.data.points import Modes, Problem
+from jaxgan.data.sampled import PROBLEMS, from_problem, make_problem
 from jaxgan.data.source import Source, iterate, to_float, to_uint8
 from jaxgan.data.tfds import from_tfds
 from jaxgan.errors import unknown
 
 __all__ = [
+    "PROBLEMS",
     "SOURCES",
+    "Modes",
+    "Problem",
     "Source",
     "check_name",
     "from_arrays",
     "from_digits",
     "from_folder",
-    "from_sampler",
+    "from_problem",
     "from_tfds",
     "iterate",
     "load_digits",
+    "make_problem",
     "open_source",
     "to_float",
     "to_uint8",
@@ -29,22 +34,21 @@ __all__ = [
 SOURCES: dict[str, Callable[..., Source]] = {
     "digits": from_digits,
     "folder": from_folder,
-    "ring": ring_source,
-    "grid": grid_source,
 }
 
 
 def check_name(name: str) -> None:
     """Raises SetupError if no source can have that name; nothing is opened."""
-    if not name.startswith("tfds/") and name not in SOURCES:
-        raise unknown("data.name", name, [*SOURCES, "tfds/DATASET"])
+    if not name.startswith("tfds/") and name not in SOURCES and name not in PROBLEMS:
+        raise unknown("data.name", name, [*SOURCES, *PROBLEMS, "tfds/DATASET"])
 
 
 def open_source(name: str, **options: Any) -> Source:
     """Opens a source by its config name.
 
     Args:
-      name: one of ``SOURCES``, or ``tfds/`` and the name of a dataset of TensorFlow Datasets.
+      name: one of ``SOURCES`` or ``PROBLEMS``, or ``tfds/`` and the name of a dataset of TensorFlow
+        Datasets.
       **options: the other fields of ``config.data``; a source takes what it needs of them.
 
     Returns:
@@ -56,4 +60,6 @@ def open_source(name: str, **options: Any) -> Source:
     check_name(name)
     if name.startswith("tfds/"):
         return from_tfds(name.removeprefix("tfds/"), **options)
+    if name in PROBLEMS:
+        return from_problem(make_problem(name, **options))
     return SOURCES[name](**options)

@@ -1,104 +1,273 @@
-"""Problems in the plane, as JAX functions of a key, sampled inside the compiled step."""
+"""Problems on the line and in the plane whose truth is known, as JAX functions of a key.
 
-from collections.abc import Callable, Mapping
-from typing import Any
+A problem draws one point from one key; a batch is a ``vmap`` over keys::
 
-import grain
+    >>> problem = ring(modes=4, radius=1.0)
+    >>> jax.vmap(problem.sample)(jax.random.split(jax.random.key(0), 3)).shape
+    (3, 2)
+
+Numbers that shape no array (a std, an angle, a distance) may be traced: a population can differ in them.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan.data.source import Source
+from jaxgan.errors import SetupError
 
 Array = jax.Array
+Matrix = Sequence[Sequence[float]]
 
 
-def ring(key: Array, *, modes: int = 8, radius: float = 2.0, std: float = 0.02) -> Array:
-    """A point of the ring of Gaussians: N(c, std² I), c uniform among points evenly set on a circle.
+class Modes(NamedTuple):
+    """The Gaussians that a mixture consists of.
+
+    Attributes:
+      centres: (K, dim).
+      covariances: (K, dim, dim).
+      weights: (K,), summing to 1.
+    """
+
+    centres: np.ndarray | Array
+    covariances: np.ndarray | Array
+    weights: np.ndarray | Array
+
+
+class Problem(NamedTuple):
+    """A distribution to learn.
+
+    Attributes:
+      sample: a PRNG key to a (dim,) float32 point.
+      dim: of the space.
+      log_density: (..., dim) points to (...) nats, −inf where there is no mass; None where the distribution
+        has no density.
+      modes: None where it is no mixture of Gaussians.
+    """
+
+    sample: Callable[[Array], Array]
+    dim: int
+    log_density: Callable[[Array], Array] | None = None
+    modes: Modes | None = None
+
+
+def check_positive(**values: float) -> None:
+    """Raises SetupError unless every value is positive and finite; a traced one is taken on trust."""
+    for name, value in values.items():
+        if not isinstance(value, jax.core.Tracer) and not 0 < value < math.inf:
+            raise SetupError(f"{name} is {value}: give a positive number")
+
+
+def check_count(**values: int) -> None:
+    """Raises SetupError unless every value is a whole number of at least 1."""
+    for name, value in values.items():
+        if not isinstance(value, int) or value < 1:
+            raise SetupError(f"{name} is {value}: give a whole number of at least 1")
+
+
+def _check_weights(name: str, weights: np.ndarray, count: int) -> None:
+    if weights.shape != (count,) or not (weights > 0).all() or abs(weights.sum() - 1) > 1e-6:
+        raise SetupError(f"{name} is {weights.tolist()}: give {count} positive numbers that sum to 1")
+
+
+def _gaussians_log_density(modes: Modes) -> Callable[[Array], Array]:
+    """log Σ_k w_k N(x; c_k, Σ_k)."""
+
+    def log_density(x: Array) -> Array:
+        whitening = jnp.linalg.inv(jnp.linalg.cholesky(modes.covariances))
+        log_peaks = jnp.linalg.slogdet(whitening)[1] - modes.centres.shape[1] / 2 * math.log(2 * math.pi)
+        white = jnp.einsum("kij,...kj->...ki", whitening, x[..., None, :] - modes.centres)
+        exponents = log_peaks - jnp.sum(jnp.square(white), axis=-1) / 2
+        return jax.nn.logsumexp(exponents, axis=-1, b=modes.weights)
+
+    return log_density
+
+
+def _isotropic(centres: np.ndarray | Array, std: float) -> Modes:
+    # NumPy's arrays times a number that may be traced: nothing is compiled where none is.
+    count, dim = centres.shape
+    covariances = std**2 * np.broadcast_to(np.eye(dim), (count, dim, dim))
+    return Modes(centres, covariances, np.full(count, 1 / count))
+
+
+def ring(*, modes: int = 8, radius: float = 2.0, std: float = 0.02) -> Problem:
+    """The ring of Gaussians: N(c, std² I), c uniform among points evenly set on a circle.
 
     Args:
-      key: a PRNG key.
       modes: Gaussians on the ring.
       radius: of the ring.
       std: of each Gaussian.
 
     Returns:
-      (2,) float32.
+      The problem, in the plane.
+
+    Raises:
+      SetupError: a number is not positive.
 
     References:
       Metz et al., 2017, Unrolled GANs, appendix A, https://arxiv.org/abs/1611.02163
     """
-    which, noise = jax.random.split(key)
-    angle = 2 * jnp.pi * jax.random.randint(which, (), 0, modes) / modes
-    centre = radius * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
-    return centre + std * jax.random.normal(noise, (2,))
+    check_count(modes=modes)
+    check_positive(radius=radius, std=std)
+
+    def centre(xp: ModuleType, index: np.ndarray | Array) -> Any:
+        angle = 2 * xp.pi * index / modes
+        return radius * xp.stack([xp.cos(angle), xp.sin(angle)])
+
+    def sample(key: Array) -> Array:
+        which, noise = jax.random.split(key)
+        index = jax.random.randint(which, (), 0, modes)
+        return centre(jnp, index) + std * jax.random.normal(noise, (2,))
+
+    gaussians = _isotropic(centre(np, np.arange(modes)).T, std)
+    return Problem(sample, 2, _gaussians_log_density(gaussians), gaussians)
 
 
-def grid(key: Array, *, side: int = 5, spacing: float = 1.0, std: float = 0.05) -> Array:
-    """A point of the grid of side² Gaussians around the origin.
+def grid(*, side: int = 5, spacing: float = 1.0, std: float = 0.05) -> Problem:
+    """The grid of side² Gaussians around the origin.
 
     Args:
-      key: a PRNG key.
       side: Gaussians along an edge.
       spacing: between neighbours.
       std: of each Gaussian.
 
     Returns:
-      (2,) float32.
+      The problem, in the plane.
+
+    Raises:
+      SetupError: a number is not positive.
 
     References:
       Dumoulin et al., 2017, ALI, section 4.2 (25 Gaussians), https://arxiv.org/abs/1606.00704
     """
-    which, noise = jax.random.split(key)
-    index = jax.random.randint(which, (2,), 0, side).astype(jnp.float32)
-    return spacing * (index - (side - 1) / 2) + std * jax.random.normal(noise, (2,))
+    check_count(side=side)
+    check_positive(spacing=spacing, std=std)
+
+    def centre(index: np.ndarray | Array) -> Any:
+        return spacing * (index - (side - 1) / 2)
+
+    def sample(key: Array) -> Array:
+        which, noise = jax.random.split(key)
+        index = jax.random.randint(which, (2,), 0, side).astype(jnp.float32)
+        return centre(index) + std * jax.random.normal(noise, (2,))
+
+    gaussians = _isotropic(centre(np.indices((side, side)).reshape(2, -1).T), std)
+    return Problem(sample, 2, _gaussians_log_density(gaussians), gaussians)
 
 
-def from_sampler(sampler: Callable[[Array], Array]) -> Source:
-    """An endless source of points.
+def mixture(
+    *,
+    mu: Matrix = ((1.0, 2.0), (-3.0, -5.0)),
+    sigma: Sequence[Matrix] = (((2.0, 0.0), (0.0, 0.5)), ((1.0, 0.0), (0.0, 1.0))),
+    p: Sequence[float] = (0.5, 0.5),
+) -> Problem:
+    """A mixture of K Gaussians, Σ_k p_k N(μ_k, Σ_k), in any dimension.
 
     Args:
-      sampler: a PRNG key to a (2,) point.
+      mu: (K, dim) means.
+      sigma: (K, dim, dim) covariances.
+      p: (K,) weights, summing to 1.
 
     Returns:
-      The source. Its batches are numbers: ``key``, the seed's PRNG key data, ``update``, the number of the
-      critic's update since the start, and ``row``; the point is a function of the three.
+      The problem.
+
+    Raises:
+      SetupError: the shapes do not go together, a covariance is not symmetric and positive definite, or the
+        weights are not positive and of sum 1.
     """
+    means, covariances, weights = (np.asarray(value, np.float64) for value in (mu, sigma, p))
+    if means.ndim != 2 or covariances.shape != (*means.shape, means.shape[-1]):
+        raise SetupError(
+            f"mu of shape {means.shape}, sigma of shape {covariances.shape}: give (K, dim), (K, dim, dim)"
+        )
+    if not np.array_equal(covariances, covariances.mT) or not (np.linalg.eigvalsh(covariances) > 0).all():
+        raise SetupError(f"sigma is {covariances.tolist()}: give symmetric positive definite matrices")
+    _check_weights("p", weights, len(means))
+    roots = np.linalg.cholesky(covariances)
 
-    def batches(*, seed: int, n_critic: int, batch_size: int) -> grain.MapDataset:
-        process, processes = jax.process_index(), jax.process_count()
-        local = batch_size // processes
-        rows = np.arange(process * local, (process + 1) * local, dtype=np.int32)
-        # Known to be another stream than the run's own key, which folds in small numbers only.
-        key = np.asarray(jax.random.key_data(jax.random.fold_in(jax.random.key(seed), 0xDA7A)))
+    def sample(key: Array) -> Array:
+        which, noise = jax.random.split(key)
+        index = jax.random.choice(which, len(means), p=jnp.asarray(weights))
+        z = jax.random.normal(noise, means.shape[1:])
+        return jnp.asarray(means)[index] + jnp.asarray(roots)[index] @ z
 
-        def batch(step: int) -> dict[str, np.ndarray]:
-            update = np.arange(step * n_critic, (step + 1) * n_critic, dtype=np.uint32)
-            return {
-                "key": np.broadcast_to(key, (n_critic, local, *key.shape)),
-                "update": np.broadcast_to(update[:, None], (n_critic, local)),
-                "row": np.broadcast_to(rows, (n_critic, local)),
-            }
-
-        return grain.MapDataset.range(np.iinfo(np.int32).max).map(batch)
-
-    def prepare(batch: Mapping[str, Array]) -> dict[str, Array]:
-        def point(key: Array, update: Array, row: Array) -> Array:
-            key = jax.random.fold_in(jax.random.wrap_key_data(key), update)
-            return sampler(jax.random.fold_in(key, row))
-
-        keys, update, row = batch["key"], batch["update"], batch["row"]
-        flat = jax.vmap(jax.vmap(point))(keys, update, row)
-        return {"real": flat, "row": row}
-
-    return Source(batches=batches, prepare=prepare, shape=(2,))
+    gaussians = Modes(means, covariances, weights)
+    return Problem(sample, means.shape[1], _gaussians_log_density(gaussians), gaussians)
 
 
-def ring_source(**_: Any) -> Source:
-    """The ring of 8 Gaussians."""
-    return from_sampler(ring)
+def gaussian(*, mean: float = 0.0, std: float = 1.0) -> Problem:
+    """A Gaussian on the line.
+
+    Args:
+      mean: of it.
+      std: of it.
+
+    Returns:
+      The problem; points have shape (1,).
+
+    Raises:
+      SetupError: the std is not positive.
+
+    References:
+      Goodfellow et al., 2014, figure 1, https://arxiv.org/abs/1406.2661
+    """
+    check_positive(std=std)
+    modes = _isotropic(mean * np.ones((1, 1)), std)
+    return Problem(
+        lambda key: mean + std * jax.random.normal(key, (1,)), 1, _gaussians_log_density(modes), modes
+    )
 
 
-def grid_source(**_: Any) -> Source:
-    """The grid of 25 Gaussians."""
-    return from_sampler(grid)
+def uniforms(
+    *,
+    intervals: Matrix = ((1.0, 2.0), (3.0, 4.0), (9.0, 10.0)),
+    p: Sequence[float] = (0.25, 0.25, 0.5),
+) -> Problem:
+    """A mixture of uniform distributions on the line, Σ_k p_k U[a_k, b_k).
+
+    Args:
+      intervals: (K, 2), a_k < b_k; they may overlap.
+      p: (K,) weights, summing to 1.
+
+    Returns:
+      The problem; points have shape (1,).
+
+    Raises:
+      SetupError: an interval is empty, or the weights are not K positive numbers of sum 1.
+    """
+    ends, weights = np.asarray(intervals, np.float32), np.asarray(p, np.float32)
+    if ends.ndim != 2 or ends.shape[1] != 2 or not (ends[:, 0] < ends[:, 1]).all():
+        raise SetupError(f"intervals is {ends.tolist()}: give pairs (a, b) with a < b")
+    _check_weights("p", weights, len(ends))
+    low, high = ends.T
+
+    def sample(key: Array) -> Array:
+        which, where = jax.random.split(key)
+        index = jax.random.choice(which, len(weights), p=jnp.asarray(weights))
+        return jax.random.uniform(
+            where, (1,), minval=jnp.asarray(low)[index], maxval=jnp.asarray(high)[index]
+        )
+
+    def log_density(x: Array) -> Array:
+        return jnp.log(jnp.sum(jnp.where((low <= x) & (x < high), weights / (high - low), 0.0), axis=-1))
+
+    return Problem(sample, 1, log_density)
+
+
+def parallel_lines(*, theta: float = 0.0) -> Problem:
+    """A point of the segment x = θ, 0 ≤ y < 1: at θ = 0 the real one of two parallel lines.
+
+    Args:
+      theta: where the line stands.
+
+    Returns:
+      The problem, in the plane. It has no density there.
+
+    References:
+      Arjovsky et al., 2017, Wasserstein GAN, example 1, https://arxiv.org/abs/1701.07875
+    """
+    return Problem(lambda key: jnp.stack([jnp.float32(theta), jax.random.uniform(key)]), 2)

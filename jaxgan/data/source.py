@@ -2,7 +2,7 @@
 
 Random access makes a batch a pure function of (seed, t): a resumed run asks for the steps it lacks and
 needs no iterator state. What is cheap is done inside the compiled step, by ``prepare``: images travel as
-uint8, and 2-D problems travel as the numbers of their samples.
+uint8, and problems travel as the numbers of their samples.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +12,8 @@ import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from jaxgan.data.points import Problem
 
 Array = jax.Array
 
@@ -27,9 +29,10 @@ class Source(NamedTuple):
         int32, is each sample's place in the global batch.
       prepare: traced inside the train step; turns such a batch into what losses read: ``real``,
         float32, images in [−1, 1], ``row``, and ``labels``, int32, where there are any.
-      shape: of one sample: (H, W, C) or (2,).
+      shape: of one sample: (H, W, C), or (dim,) for points.
       num_examples: how many distinct samples there are, None if endless.
       num_skipped: files left out because they could not be decoded.
+      problem: what points are drawn from: its density and its modes; None for images.
     """
 
     batches: Callable[..., grain.MapDataset]
@@ -37,6 +40,7 @@ class Source(NamedTuple):
     shape: tuple[int, ...]
     num_examples: int | None = None
     num_skipped: int = 0
+    problem: Problem | None = None
 
 
 def image_batches(examples: Any, *, seed: int, n_critic: int, batch_size: int) -> grain.MapDataset:
