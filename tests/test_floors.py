@@ -12,9 +12,10 @@ ROOT = Path(__file__).parent.parent
 # (floor, modules of it), the ground first. A module may import from its own floor and those below.
 FLOORS = [
     ["jaxgan.errors", "jaxgan.memory"],
-    ["jaxgan.losses", "jaxgan.penalties", "jaxgan.latents", "jaxgan.theory"],
+    ["jaxgan.losses", "jaxgan.penalties", "jaxgan.latents", "jaxgan.objectives", "jaxgan.theory"],
     [
         "jaxgan.layers",
+        "jaxgan.minibatch",
         "jaxgan.spectral",
         "jaxgan.conv",
         "jaxgan.winograd",
@@ -30,7 +31,7 @@ FLOORS = [
         "jaxgan.data",
         "jaxgan.metrics",
     ],
-    ["jaxgan.gans"],
+    ["jaxgan.gans", "jaxgan.remedies"],
     ["experiments"],
 ]
 ONLY = {

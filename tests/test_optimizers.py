@@ -33,12 +33,10 @@ def test_clipped_weights_stay_in_the_interval_after_every_update(params, grads, 
     np.testing.assert_allclose(first["w"], inside, rtol=1e-5, atol=1e-4 * max(1, np.abs(params).max()))
 
 
-def test_clipping_needs_parameters_and_a_positive_bound():
+def test_clipping_needs_parameters():
     tx = optimizers.clip_weights(0.1)
     with pytest.raises(ValueError, match="params"):
         tx.update({"w": jnp.ones(2)}, tx.init({"w": jnp.ones(2)}))
-    with pytest.raises(SetupError, match="-1"):
-        optimizers.clip_weights(-1)
 
 
 def test_any_optax_optimiser_by_name():
