@@ -99,7 +99,8 @@ class Minibatch(nn.Module):
             raise unknown("minibatch", self.kind, KINDS)
         if self.kind == "none":
             return x
-        self.variable(COLLECTION, "mixes", tuple)
+        if self.is_initializing():
+            self.variable(COLLECTION, "mixes", tuple)
         # Initialisation may see one device's share alone, outside the axis.
         axis_name = None if self.is_initializing() else self.axis_name
         y = x.astype(jnp.float32)
