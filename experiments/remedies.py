@@ -23,10 +23,10 @@ UNIT: Test = (lambda x: 0 <= x <= 1, "a number from 0 to 1")
 NOT_NEGATIVE: Test = (lambda x: x >= 0, "0 or more")
 COUNT: Test = (lambda x: isinstance(x, int) and x >= 1, "a whole number of at least 1")
 
-# By name: the fields each takes. From loss pair to loss pair:
-PAIRS = {
-    "label_smoothing": {"real_label": UNIT},
-    "top_k": {"share": UNIT, "decay": UNIT},
+# By name: the function and the fields it takes. From loss pair to loss pair, the last to one at each step:
+PAIRS: Mapping[str, tuple[Callable[..., Any], Mapping[str, Test]]] = {
+    "label_smoothing": (one_sided_label_smoothing, {"real_label": UNIT}),
+    "top_k": (top_k, {"share": UNIT, "decay": UNIT}),
 }
 # From GAN to GAN, innermost first: what the last changes, those before it see.
 GAMES: Mapping[str, tuple[Callable[..., GAN], Mapping[str, Test]]] = {
@@ -36,10 +36,7 @@ GAMES: Mapping[str, tuple[Callable[..., GAN], Mapping[str, Test]]] = {
     "historical_averaging": (historical_averaging, {"weight": NOT_NEGATIVE}),
     "unrolled": (unrolled, {"steps": COUNT}),
 }
-FIELDS: Mapping[str, Mapping[str, Test]] = {
-    **PAIRS,
-    **{name: fields for name, (_, fields) in GAMES.items()},
-}
+FIELDS = {name: fields for name, (_, fields) in (*PAIRS.items(), *GAMES.items())}
 
 
 def check(config: ConfigDict) -> None:
@@ -69,20 +66,29 @@ def check(config: ConfigDict) -> None:
             " the generator: leave one out"
         )
     critic = config.optimizers.critic
-    adaptive = "eps_root" in inspect.signature(getattr(optax, critic.name, len)).parameters
-    if "unrolled" in chosen and adaptive and not critic.get("eps_root", 0) > 0:
+    if "unrolled" in chosen and _takes_root(critic.name) and not critic.get("eps_root", 0) > 0:
         raise SetupError(
             "config field optimizers.critic.eps_root is 0, and remedies.unrolled takes the derivative of"
             f" {critic.name}'s √: give a small number, such as 1e-8"
         )
 
 
+def _takes_root(optimizer: str) -> bool:
+    function = getattr(optax, optimizer, None)
+    return function is not None and "eps_root" in inspect.signature(function).parameters
+
+
 def on_pair(config: ConfigDict, pair: LossPair) -> LossPair | Callable[[jax.Array], LossPair]:
     """The pair, or pair at each step, after the config's remedies."""
     chosen = config.get("remedies", {})
-    if "label_smoothing" in chosen:
-        pair = one_sided_label_smoothing(pair, **chosen.label_smoothing)
-    return top_k(pair, **chosen.top_k) if "top_k" in chosen else pair
+    changed: LossPair | Callable[[jax.Array], LossPair] = pair
+    for name, (remedy, _) in PAIRS.items():
+        if name in chosen:
+            try:
+                changed = remedy(changed, **chosen[name])
+            except SetupError as error:
+                raise SetupError(f"config field remedies.{name}: {error}") from error
+    return changed
 
 
 def on_game(config: ConfigDict, gan: GAN) -> GAN:

@@ -99,11 +99,11 @@ def test_celeba_trains_on_mock_data(tmp_path):
 
 
 def test_every_field_of_every_config_is_read():
-    """No option does nothing: each belongs to a model, optimiser, penalty or source, or is read by name."""
+    """No option does nothing: each belongs to a model, optimiser, penalty, remedy or source, or is read."""
     sources = [Path(build.__file__).parent / name for name in ("build.py", "loop.py", "run.py")]
     text = "".join(path.read_text() for path in sources)
     for name in CONFIGS:
         for field in cli.flatten(cli.load(name).values):
             group = field.split(".")[0]
-            if group not in ("models", "optimizers", "penalties", "data"):
+            if group not in ("models", "optimizers", "penalties", "data", "remedies"):
                 assert f"config.{field}" in text, field
