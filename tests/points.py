@@ -39,6 +39,7 @@ def stepper(gan, **options):
     return functools.partial(train_step, gan=gan, ema_decay=0.9, **options)
 
 
+@functools.cache
 def trained(make, how, steps=3, n_critic=1):
     """The state and metrics after a few steps of ``make(axis_name)`` on one device, or on 8."""
     batches = [points_batch(seed, n_critic) for seed in range(steps)]
