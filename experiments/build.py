@@ -112,8 +112,9 @@ def check(config: ConfigDict) -> None:
             )
     if config.loss == BEGAN:
         for name in ("gamma", "lambda_k"):
-            value = fields.get(f"began.{name}")
-            if value is None or not 0 <= value <= 1:
+            if f"began.{name}" not in fields:
+                raise SetupError(f"the config has no field began.{name}: loss began needs one")
+            if not 0 <= (value := fields[f"began.{name}"]) <= 1:
                 raise SetupError(f"config field began.{name} is {value}: give a number from 0 to 1")
     remedies.check(config)
 

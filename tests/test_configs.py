@@ -75,6 +75,18 @@ def test_it_trains_a_step_when_made_small(name):
         assert max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(state.critic.params)) <= clip
 
 
+@pytest.mark.parametrize("name", WITH_ARGUMENTS)
+def test_one_players_fields_are_not_the_others(name):
+    config = cli.load(name).values
+    for group in (config.models, config.optimizers):
+        assert group.generator is not group.critic
+
+
+def test_two_time_scales_are_two_learning_rates():
+    rates = cli.load("remedies.py:two_time_scales").values.optimizers
+    assert (rates.generator.learning_rate, rates.critic.learning_rate) == (1e-3, 5e-3)
+
+
 def test_celeba_has_the_papers_settings():
     config = cli.load("dcgan_celeba.py").values
     assert (config.batch_size, config.latent.dim, config.latent.prior) == (128, 100, "uniform")

@@ -97,7 +97,7 @@ def without(**remedies):
             without(top_k={"share": 0.5, "decay": 0.9}, feature_matching={}),
             "remedies.top_k does nothing beside remedies.feature_matching",
         ),
-        ("none", {"loss": "began"}, "began.gamma is None: give a number from 0 to 1"),
+        ("none", {"loss": "began"}, "no field began.gamma: loss began needs one"),
         (
             "minibatch_std",
             {"penalties": {"r1": {"weight": 1.0}}},
