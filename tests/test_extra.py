@@ -3,11 +3,14 @@
 import json
 import shutil
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from experiments import build, cli, run
 from jaxgan.errors import SetupError
 from tests.commands import main
+from tests.points import points_batch, stepper
 
 SMALL = """
 from experiments.configs import {module}
@@ -137,3 +140,34 @@ def test_mistakes_with_began_are_refused(changes, message):
 def build_checked(values):
     build.check(values)
     return build.build(values)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("objectives.py:BEGAN", ("began.gamma", "began.lambda_k", "optimizers.critic.learning_rate")),
+        (
+            "objectives.py:WGAN-GP",
+            ("penalties.gradient_penalty.weight", "penalties.gradient_penalty.target"),
+        ),
+        ("objectives.py:DRAGAN", ("penalties.dragan.weight", "penalties.dragan.std")),
+        ("objectives.py:WGAN", ("optimizers.critic.clip",)),
+        ("remedies.py:replay", ("remedies.replay.share",)),
+        ("remedies.py:top_k", ("remedies.top_k.share", "remedies.top_k.decay")),
+        ("remedies.py:instance_noise", ("remedies.instance_noise.std",)),
+        ("remedies.py:historical_averaging", ("remedies.historical_averaging.weight",)),
+        ("remedies.py:label_smoothing", ("remedies.label_smoothing.real_label",)),
+        ("remedies.py:unrolled", ("optimizers.critic.learning_rate", "optimizers.critic.b1")),
+    ],
+)
+def test_numbers_of_a_config_may_be_traced(name, fields):
+    config = cli.load(name).values
+
+    def step(values):
+        with config.unlocked(), config.ignore_type():
+            config.update_from_flattened_dict(dict(zip(fields, values, strict=True)))
+        gan, batch = build.build(config), points_batch(n_critic=config.n_critic)
+        return stepper(gan)(gan.init(jax.random.key(0), batch), batch)[1]
+
+    metrics = jax.eval_shape(jax.vmap(step), [jnp.ones(3)] * len(fields))
+    assert metrics["generator_loss"].shape == (3,)

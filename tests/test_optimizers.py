@@ -72,3 +72,12 @@ def test_clipping_under_jit_rounds_inside():
 
     p = jnp.linspace(-1, 1, 100_003)
     assert np.abs(np.asarray(step(p, jnp.flip(p) * 3), np.float64)).max() <= 0.01
+
+
+def test_bounds_and_rates_may_be_traced():
+    def after_an_update(rate, bound):
+        tx, params = optimizers.build("sgd", learning_rate=rate, clip=bound), jnp.float32(0.0)
+        return optax.apply_updates(params, tx.update(jnp.float32(-1.0), tx.init(params), params)[0])
+
+    rates, bounds = jnp.array([0.1, 0.1, 1.0]), jnp.array([0.05, 0.5, 0.5])
+    np.testing.assert_allclose(jax.vmap(after_an_update)(rates, bounds), [0.05, 0.1, 0.5], rtol=1e-6)
