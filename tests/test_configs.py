@@ -84,7 +84,7 @@ def test_one_players_fields_are_not_the_others(name):
 
 def test_two_time_scales_are_two_learning_rates():
     rates = cli.load("remedies.py:two_time_scales").values.optimizers
-    assert (rates.generator.learning_rate, rates.critic.learning_rate) == (1e-3, 5e-3)
+    assert (rates.generator.learning_rate, rates.critic.learning_rate) == (2e-4, 2e-3)
 
 
 def test_celeba_has_the_papers_settings():

@@ -15,14 +15,16 @@ REMEDIES = {
     "none": {},
     "feature_matching": {"remedies": {"feature_matching": {}}},
     "historical_averaging": {"remedies": {"historical_averaging": {"weight": 0.01}}},
-    "instance_noise": {"remedies": {"instance_noise": {"std": 0.5, "steps": 1000}}},
+    "instance_noise": {"remedies": {"instance_noise": {"std": 0.5, "steps": 1500}}},
     "label_smoothing": {"remedies": {"label_smoothing": {"real_label": 0.9}}},
     "minibatch_discrimination": {"models": {"critic": {"minibatch": "discrimination"}}},
     "minibatch_distance": {"models": {"critic": {"minibatch": "distance"}}},
     "minibatch_std": {"models": {"critic": {"minibatch": "std"}}},
     "replay": {"remedies": {"replay": {"size": 12_800, "share": 0.5}}},
     "top_k": {"remedies": {"top_k": {"share": 0.5, "decay": 0.999}}},
-    "two_time_scales": {"optimizers": {"generator": {"learning_rate": 1e-3}}},
+    "two_time_scales": {
+        "optimizers": {"generator": {"learning_rate": 2e-4}, "critic": {"learning_rate": 2e-3}}
+    },
     "unrolled": {
         "remedies": {"unrolled": {"steps": 5}},
         "optimizers": {"critic": {"eps_root": 1e-8}},
@@ -31,14 +33,14 @@ REMEDIES = {
 
 
 def get_config(remedy: str = "replay") -> ConfigDict:
-    """``remedies.py:none`` collapses, for its rates and its momentum are too high."""
+    """``remedies.py:none`` collapses: its critic learns ten times slower than its generator."""
     if remedy not in REMEDIES:
         raise unknown("remedy", remedy, REMEDIES)
     config = gan_gaussians.get_config()
-    config.num_steps = 2000
+    config.num_steps = 3000
     config.batch_size = 128
     config.models.generator.hidden = config.models.critic.hidden = (64, 64)
-    for player in ("generator", "critic"):
-        config.optimizers[player].update({"learning_rate": 5e-3, "b1": 0.9})
+    config.optimizers.generator.update({"learning_rate": 2e-3, "b1": 0.9})
+    config.optimizers.critic.update({"learning_rate": 2e-4, "b1": 0.9})
     config.update(REMEDIES[remedy])
     return config
