@@ -10,9 +10,11 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from experiments import remedies
 from experiments.cli import flatten
 from jaxgan import data, latents, losses, optimizers, penalties
 from jaxgan.errors import SetupError, unknown
+from jaxgan.gans.began import began
 from jaxgan.gans.unconditional import Penalty, unconditional
 from jaxgan.models import dcgan, mlp, resnet
 from jaxgan.state import GANState
@@ -54,17 +56,19 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 class Family(NamedTuple):
-    """A family of models: its two modules."""
+    """A family of models: its two modules, and the critic of an objective that wants an auto-encoder."""
 
     generator: type[nn.Module]
     critic: type[nn.Module]
+    autoencoder: type[nn.Module] | None = None
 
 
 FAMILIES = {
-    "dcgan": Family(dcgan.Generator, dcgan.Critic),
-    "mlp": Family(mlp.Generator, mlp.Critic),
+    "dcgan": Family(dcgan.Generator, dcgan.Critic, dcgan.AutoEncoder),
+    "mlp": Family(mlp.Generator, mlp.Critic, mlp.AutoEncoder),
     "resnet": Family(resnet.Generator, resnet.Critic),
 }
+BEGAN = "began"  # a loss by name, though it is no pair of functions of logits
 
 
 def check(config: ConfigDict) -> None:
@@ -84,7 +88,8 @@ def check(config: ConfigDict) -> None:
         raise SetupError(f"config field seed is {config.seed}: give a whole number from 0 to 2**32 - 1")
     if not 0 <= config.ema_decay < 1:
         raise SetupError(f"config field ema_decay is {config.ema_decay}: give a number from 0 to below 1")
-    losses.get(config.loss)
+    if config.loss not in (*losses.PAIRS, BEGAN):
+        raise unknown("loss", config.loss, (*losses.PAIRS, BEGAN))
     if config.dtype not in DTYPES:
         raise unknown("dtype", config.dtype, DTYPES)
     data.check_name(config.data.name)
@@ -96,6 +101,23 @@ def check(config: ConfigDict) -> None:
             raise unknown("penalty", name, penalties.PENALTIES)
         if not value.weight >= 0:
             raise SetupError(f"config field penalties.{name}.weight is {value.weight}: give 0 or more")
+        if value.weight and config.loss == BEGAN:
+            raise SetupError(
+                f"config field penalties.{name} is for a critic of logits, loss began has none: give 0"
+            )
+    for player in ("generator", "critic"):
+        clip = fields.get(f"optimizers.{player}.clip")
+        if clip is not None and not clip > 0:
+            raise SetupError(
+                f"config field optimizers.{player}.clip is {clip}: give a positive number, such as 0.01"
+            )
+    if config.loss == BEGAN:
+        for name in ("gamma", "lambda_k"):
+            if f"began.{name}" not in fields:
+                raise SetupError(f"the config has no field began.{name}: loss began needs one")
+            if not 0 <= (value := fields[f"began.{name}"]) <= 1:
+                raise SetupError(f"config field began.{name} is {value}: give a number from 0 to 1")
+    remedies.check(config)
 
 
 def sample_shape(config: ConfigDict) -> tuple[int, ...]:
@@ -143,11 +165,17 @@ def _models(config: ConfigDict, shape: tuple[int, ...]) -> tuple[nn.Module, nn.M
         dtype=dtype,
         **image,
     )
-    critic = _module(families["critic"].critic, "critic", config.models.critic, dtype=dtype)
+    critic_class = families["critic"].autoencoder if config.loss == BEGAN else families["critic"].critic
+    if critic_class is None:
+        raise SetupError(
+            f"models.critic.family {config.models.critic.family} has no auto-encoder, and loss began needs"
+            " one: give dcgan or mlp"
+        )
+    critic = _module(critic_class, "critic", config.models.critic, dtype=dtype)
     return generator, critic
 
 
-def _weighted(penalty: Callable[..., jax.Array], weight: float, hyper: Mapping[str, Any]) -> Penalty:
+def _weighted(penalty: Callable[..., jax.Array], weight: Any, hyper: Mapping[str, Any]) -> Penalty:
     return lambda critic_fn, real, fake, key: weight * penalty(critic_fn, real, fake, key, **hyper)
 
 
@@ -173,22 +201,25 @@ def build(config: ConfigDict, *, truncation: float | None = None) -> GAN:
     """
     shape = sample_shape(config)
     generator, critic = _models(config, shape)
-    weighted = {}
-    for name, values in config.get("penalties", {}).items():
-        hyper = {key: value for key, value in values.items() if key != "weight"}
-        if values.weight:
-            weighted[name] = _weighted(penalties.PENALTIES[name], values.weight, hyper)
-    gan = unconditional(
-        generator,
-        critic,
-        loss=losses.get(config.loss),
-        generator_tx=_optimizer(config, "generator"),
-        critic_tx=_optimizer(config, "critic"),
-        prior=functools.partial(
+    common = {
+        "generator_tx": _optimizer(config, "generator"),
+        "critic_tx": _optimizer(config, "critic"),
+        "prior": functools.partial(
             latents.PRIORS[config.latent.prior], dim=config.latent.dim, truncation=truncation
         ),
-        penalties=weighted,
-    )
+    }
+    if config.loss == BEGAN:
+        gan = began(generator, critic, gamma=config.began.gamma, lambda_k=config.began.lambda_k, **common)
+    else:
+        weighted = {}
+        for name, values in config.get("penalties", {}).items():
+            hyper = {key: value for key, value in values.items() if key != "weight"}
+            # A traced weight is one of a population's, and on.
+            if isinstance(values.weight, jax.Array) or values.weight:
+                weighted[name] = _weighted(penalties.PENALTIES[name], values.weight, hyper)
+        pair = remedies.on_pair(config, losses.get(config.loss))
+        gan = unconditional(generator, critic, loss=pair, penalties=weighted, **common)
+    gan = remedies.on_game(config, gan)
     # Shapes only: what cannot be built or combined is refused here, before any data is opened.
     jax.eval_shape(initializer(config, gan))
     return gan

@@ -96,7 +96,8 @@ class GANState(flax.struct.PyTreeNode):
       key: the run's PRNG key; it never changes, a step folds its number into it.
       generator: the first player.
       critic: the second player, whatever it outputs (the literature's discriminator).
-      extra: a pytree a system may keep between steps, such as BEGAN's k.
+      extra: what belongs to neither, such as BEGAN's k or a memory of past fakes: a dict in which each
+        owner has its own name and hands on the rest.
     """
 
     step: Array

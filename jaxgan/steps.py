@@ -44,12 +44,17 @@ class GAN(NamedTuple):
       generator_loss: the same.
       sample: ``sample(state, key, batch) -> samples`` from averaged weights, one for each of
         ``batch["row"]``, (B,), with whatever conditions the batch carries.
+      generate: ``generate(generator_params, state, batch, key, advance=...) -> (samples, model_state)``,
+        the samples that a loss given the same key trains on, for those who build on a system
+        (:mod:`jaxgan.remedies`). The critic's loss takes them from ``state.generator.params`` and
+        does not advance the generator's collections; the generator's does.
     """
 
     init: Callable[[Array, Batch], GANState]
     critic_loss: Loss
     generator_loss: Loss
     sample: Callable[[GANState, Array, Batch], Array]
+    generate: Callable[..., tuple[Array, PyTree]]
 
 
 def train_step(

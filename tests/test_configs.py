@@ -14,12 +14,15 @@ from jaxgan import data
 from jaxgan.steps import train_step
 
 CONFIGS = cli.list_configs()
+WITH_ARGUMENTS = [*CONFIGS, "gan_gaussians.py:sgd", "objectives.py:BEGAN", "remedies.py:unrolled"]
 REQUIRED = {"dcgan_mnist.py", "dcgan_fashion_mnist.py", "dcgan_celeba.py", "dcgan_folder.py"} | {
     "gan_gaussians.py",
     "wgan_mnist.py",
     "wgan_gp_mnist.py",
     "sngan_mnist.py",
     "sngan_cifar10.py",
+    "objectives.py",
+    "remedies.py",
 }
 
 
@@ -37,14 +40,14 @@ def test_docstring_has_the_command_the_time_and_what_to_expect(name):
     assert "Expect" in text
 
 
-@pytest.mark.parametrize("name", [*CONFIGS, "gan_gaussians.py:sgd"])
+@pytest.mark.parametrize("name", WITH_ARGUMENTS)
 def test_it_builds_as_written(name):
     config = cli.load(name).values
     build.check(config)
     build.build(config)
 
 
-@pytest.mark.parametrize("name", [*CONFIGS, "gan_gaussians.py:sgd"])
+@pytest.mark.parametrize("name", WITH_ARGUMENTS)
 def test_it_trains_a_step_when_made_small(name):
     config = cli.load(name).values
     with config.unlocked():
@@ -70,6 +73,18 @@ def test_it_trains_a_step_when_made_small(name):
     clip = config.optimizers.critic.get("clip")
     if clip:
         assert max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(state.critic.params)) <= clip
+
+
+@pytest.mark.parametrize("name", WITH_ARGUMENTS)
+def test_one_players_fields_are_not_the_others(name):
+    config = cli.load(name).values
+    for group in (config.models, config.optimizers):
+        assert group.generator is not group.critic
+
+
+def test_two_time_scales_are_two_learning_rates():
+    rates = cli.load("remedies.py:two_time_scales").values.optimizers
+    assert (rates.generator.learning_rate, rates.critic.learning_rate) == (2e-4, 2e-3)
 
 
 def test_celeba_has_the_papers_settings():
@@ -99,11 +114,11 @@ def test_celeba_trains_on_mock_data(tmp_path):
 
 
 def test_every_field_of_every_config_is_read():
-    """No option does nothing: each belongs to a model, optimiser, penalty or source, or is read by name."""
+    """No option does nothing: each belongs to a model, optimiser, penalty, remedy or source, or is read."""
     sources = [Path(build.__file__).parent / name for name in ("build.py", "loop.py", "run.py")]
     text = "".join(path.read_text() for path in sources)
-    for name in CONFIGS:
+    for name in WITH_ARGUMENTS:
         for field in cli.flatten(cli.load(name).values):
             group = field.split(".")[0]
-            if group not in ("models", "optimizers", "penalties", "data"):
+            if group not in ("models", "optimizers", "penalties", "data", "remedies"):
                 assert f"config.{field}" in text, field

@@ -16,12 +16,14 @@ FLOORS = [
         "jaxgan.losses",
         "jaxgan.penalties",
         "jaxgan.latents",
+        "jaxgan.objectives",
         "jaxgan.theory",
         "jaxgan.transport",
         "jaxgan.dynamics",
     ],
     [
         "jaxgan.layers",
+        "jaxgan.minibatch",
         "jaxgan.spectral",
         "jaxgan.conv",
         "jaxgan.winograd",
@@ -37,7 +39,7 @@ FLOORS = [
         "jaxgan.data",
         "jaxgan.metrics",
     ],
-    ["jaxgan.gans"],
+    ["jaxgan.gans", "jaxgan.remedies"],
     ["experiments"],
 ]
 ONLY = {

@@ -66,6 +66,7 @@ ONLY_A_SEED = "from ml_collections import ConfigDict\ndef get_config(): return C
             [MNIST, "--config.penalties.r1.weight=1.0"],
             "penalties r1 need a gradient for each sample.*'batch_stats'",
         ),
+        (["--config=wgan_mnist.py", "--config.optimizers.critic.clip=-1.0"], "critic.clip is -1.0"),
         ([MNIST, "--config.batch_size=12"], "batch_size 12 .*8 devices: try 8 or 16"),
         (["--config=dcgan_folder.py"], "data.path is empty"),
         (

@@ -35,5 +35,6 @@ def get_config(optimizer: str = "adam") -> ConfigDict:
         "generator": {"family": "mlp", "hidden": (128, 128, 128)},
         "critic": {"family": "mlp", "hidden": (128, 128, 128)},
     }
-    config.optimizers = {player: OPTIMIZERS[optimizer] for player in ("generator", "critic")}
+    # A copy each: a ConfigDict keeps one dict that it is given twice as one, and both players would change.
+    config.optimizers = {player: dict(OPTIMIZERS[optimizer]) for player in ("generator", "critic")}
     return config

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 
 from jaxgan.errors import SetupError, unknown
 from jaxgan.layers import NORMS, Conv, ConvTranspose, Dense, Norm
+from jaxgan.minibatch import Minibatch
 
 Array = jax.Array
 
@@ -105,8 +106,23 @@ class Generator(nn.Module):
         return jnp.tanh(last(x, train).astype(jnp.float32))
 
 
+def _downsample(module: "Critic | AutoEncoder", x: Array, train: bool) -> Array:
+    """The strided convolutions of a module that calls this as it is built: images to (B, features)."""
+    check(module.norm, module.width, module.kernel_size)
+    _, doublings = stages(x.shape[1])
+    use_bias = module.norm in ("none", "spectral")
+    for i in range(doublings):
+        first = i == 0
+        common = (use_bias or first, module.norm == "spectral", _kernel_init, module.dtype)
+        x = Conv(module.width * 2**i, *common, module.kernel_size, stride=2)(x, train)
+        x = nn.leaky_relu(x if first else Norm(module.norm, module.axis_name, _scale_init)(x, train), 0.2)
+    return x.reshape(x.shape[0], -1)
+
+
 class Critic(nn.Module):
     """An image to a logit, halving the side and doubling the channels at every layer.
+
+    What enters the logit is sown as ``features`` into ``intermediates``.
 
     Attributes:
       width: feature maps in the first layer.
@@ -114,6 +130,8 @@ class Critic(nn.Module):
       kernel_size: of every strided convolution (stride 2).
       axis_name: ``pmap`` axis over which batch statistics are averaged, if any.
       dtype: of activations and of products' operands; parameters, moments and results are float32.
+      minibatch: features of the batch that join those entering the logit, a kind of
+        :class:`jaxgan.minibatch.Minibatch`, or none.
     """
 
     width: int = 64
@@ -121,18 +139,46 @@ class Critic(nn.Module):
     kernel_size: int = 4
     axis_name: str | None = None
     dtype: Any = jnp.float32
+    minibatch: str = "none"
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, size, size, channels) images to (B,) logits."""
-        check(self.norm, self.width, self.kernel_size)
-        _, doublings = stages(x.shape[1])
-        spectral = self.norm == "spectral"
-        use_bias = self.norm in ("none", "spectral")
-        for i in range(doublings):
-            first = i == 0
-            common = (use_bias or first, spectral, _kernel_init, self.dtype)
-            x = Conv(self.width * 2**i, *common, self.kernel_size, stride=2)(x, train)
-            x = nn.leaky_relu(x if first else Norm(self.norm, self.axis_name, _scale_init)(x, train), 0.2)
-        x = x.reshape(x.shape[0], -1)
-        return Dense(1, True, spectral, _kernel_init, self.dtype)(x, train)[:, 0].astype(jnp.float32)
+        x = Minibatch(self.minibatch, self.axis_name)(_downsample(self, x, train))
+        self.sow("intermediates", "features", x)
+        last = Dense(1, True, self.norm == "spectral", _kernel_init, self.dtype)
+        return last(x, train)[:, 0].astype(jnp.float32)
+
+
+class AutoEncoder(nn.Module):
+    """An image through the critic's convolutions to a code, and through a generator back: BEGAN's critic.
+
+    Attributes:
+      width: feature maps in the first and in the last hidden layer.
+      code: length of the code.
+      norm: layer, none or spectral; batch statistics would be of real and of fake images by turns.
+      kernel_size: of every convolution (stride 2).
+      axis_name: ``pmap`` axis over which batch statistics are averaged, if any.
+      dtype: of activations and of products' operands; parameters, moments and results are float32.
+
+    References:
+      Berthelot et al., 2017, BEGAN, section 3.5 (whose networks have more layers),
+      https://arxiv.org/abs/1703.10717
+    """
+
+    width: int = 64
+    code: int = 64
+    norm: str = "none"
+    kernel_size: int = 4
+    axis_name: str | None = None
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Maps (B, size, size, channels) images to their reconstructions, of the same shape."""
+        size, channels = x.shape[1], x.shape[-1]
+        code = Dense(self.code, True, self.norm == "spectral", _kernel_init, self.dtype)
+        decoder = Generator(
+            size, channels, self.width, self.norm, self.kernel_size, self.axis_name, self.dtype
+        )
+        return decoder(code(_downsample(self, x, train), train), train)

@@ -124,6 +124,8 @@ class Generator(nn.Module):
 class Critic(nn.Module):
     """An image to a logit: blocks that pool down to 8 × 8 pixels, two more, ReLU, sum over pixels, dense.
 
+    What enters the logit is sown as ``features`` into ``intermediates``.
+
     Attributes:
       width: feature maps of every block (the papers: 128).
       norm: layer, none or spectral; batch for objectives whose critic may mix samples.
@@ -144,5 +146,6 @@ class Critic(nn.Module):
         for i in range(pools + 2):
             x = CriticBlock(self.width, self.norm, self.axis_name, i < pools, i == 0, self.dtype)(x, train)
         x = jnp.sum(nn.relu(x), (1, 2))
+        self.sow("intermediates", "features", x)
         last = Dense(1, True, self.norm == "spectral", _shortcut_init, self.dtype)
         return last(x, train)[:, 0].astype(jnp.float32)

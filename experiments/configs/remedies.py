@@ -1,0 +1,51 @@
+"""A remedy for mode collapse, by its name, on a GAN that collapses without it.
+
+    python -m experiments.run --config=remedies.py:replay
+    python -m experiments.run --config=remedies.py:none
+    python -m experiments.run --config=remedies.py:two_time_scales
+
+The first takes 35 s on 2 cores, the second 18 s. Expect samples of both to wander between a few of the
+eight modes: replay alone does not help here. With two time scales they reach all of them. (A mode counts as
+reached if a tenth of its share of the samples are nearest to it. After 3,000 steps, as a mean over 8 seeds,
+3.0 were without a remedy, 3.1 with replay, and 8.0 with two time scales.)
+"""
+
+from ml_collections import ConfigDict
+
+from experiments.configs import gan_gaussians
+from jaxgan.errors import unknown
+
+# What a remedy sets, and with what numbers.
+REMEDIES = {
+    "none": {},
+    "feature_matching": {"remedies": {"feature_matching": {}}},
+    "historical_averaging": {"remedies": {"historical_averaging": {"weight": 0.01}}},
+    "instance_noise": {"remedies": {"instance_noise": {"std": 0.5, "steps": 1500}}},
+    "label_smoothing": {"remedies": {"label_smoothing": {"real_label": 0.9}}},
+    "minibatch_discrimination": {"models": {"critic": {"minibatch": "discrimination"}}},
+    "minibatch_distance": {"models": {"critic": {"minibatch": "distance"}}},
+    "minibatch_std": {"models": {"critic": {"minibatch": "std"}}},
+    "replay": {"remedies": {"replay": {"size": 12_800, "share": 0.5}}},
+    "top_k": {"remedies": {"top_k": {"share": 0.5, "decay": 0.999}}},
+    "two_time_scales": {
+        "optimizers": {"generator": {"learning_rate": 2e-4}, "critic": {"learning_rate": 2e-3}}
+    },
+    "unrolled": {
+        "remedies": {"unrolled": {"steps": 5}},
+        "optimizers": {"critic": {"eps_root": 1e-8}},
+    },
+}
+
+
+def get_config(remedy: str = "replay") -> ConfigDict:
+    """``remedies.py:none`` collapses: its critic learns ten times slower than its generator."""
+    if remedy not in REMEDIES:
+        raise unknown("remedy", remedy, REMEDIES)
+    config = gan_gaussians.get_config()
+    config.num_steps = 3000
+    config.batch_size = 128
+    config.models.generator.hidden = config.models.critic.hidden = (64, 64)
+    config.optimizers.generator.update({"learning_rate": 2e-3, "b1": 0.9})
+    config.optimizers.critic.update({"learning_rate": 2e-4, "b1": 0.9})
+    config.update(REMEDIES[remedy])
+    return config

@@ -1,0 +1,66 @@
+"""Historical averaging."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxgan.state import GANState
+from jaxgan.steps import GAN, Aux, Batch, Loss
+
+Array = jax.Array
+PyTree = Any
+
+NAME = "historical_averaging"
+
+
+def historical_averaging(gan: GAN, *, weight: float) -> GAN:
+    """Each player is drawn to the mean of its past parameters, so that orbits spiral in.
+
+    Each loss gains weight · ‖θ_t − 1/t Σ_{i ≤ t} θ_i‖², the mean taken as a constant; θ_i are the
+    parameters that the player's i-th update found. It is logged as ``critic_history`` and
+    ``generator_history``.
+
+    Args:
+      gan: the system.
+      weight: of the term, not negative.
+
+    Returns:
+      The system with both losses so changed. The means are in ``state.extra["historical_averaging"]``.
+
+    References:
+      Salimans et al., 2016, Improved Techniques for Training GANs, section 3.3,
+      https://arxiv.org/abs/1606.03498
+    """
+
+    def init(key: Array, batch: Batch) -> GANState:
+        state = gan.init(key, batch)
+        past = {
+            player: {"mean": jax.tree.map(jnp.zeros_like, params), "count": jnp.int32(0)}
+            for player, params in (("critic", state.critic.params), ("generator", state.generator.params))
+        }
+        return state.replace(extra={**state.extra, NAME: past})
+
+    def averaged(loss: Loss, player: str) -> Loss:
+        def with_history(params: PyTree, state: GANState, batch: Batch, key: Array) -> tuple[Array, Aux]:
+            value, aux = loss(params, state, batch, key)
+            past = aux.extra[NAME]
+            count = past[player]["count"] + 1
+            mean = jax.tree.map(
+                lambda mean, now: mean + (jax.lax.stop_gradient(now) - mean) / count,
+                past[player]["mean"],
+                params,
+            )
+            squares = jax.tree.map(lambda mean, now: jnp.sum(jnp.square(now - mean)), mean, params)
+            distance = weight * jax.tree.reduce(jnp.add, squares)
+            extra = {**aux.extra, NAME: {**past, player: {"mean": mean, "count": count}}}
+            metrics = {**aux.metrics, f"{player}_history": distance}
+            return value + distance, aux._replace(metrics=metrics, extra=extra)
+
+        return with_history
+
+    return gan._replace(
+        init=jax.jit(init),
+        critic_loss=averaged(gan.critic_loss, "critic"),
+        generator_loss=averaged(gan.generator_loss, "generator"),
+    )

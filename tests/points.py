@@ -1,0 +1,74 @@
+"""A small game of points in the plane, and what is asked of every system made from it."""
+
+import functools
+
+import jax
+import numpy as np
+import optax
+
+from jaxgan import latents, losses, parallel
+from jaxgan.gans.unconditional import unconditional
+from jaxgan.models import mlp
+from jaxgan.steps import train_step
+
+BATCH = 16
+PRIOR = functools.partial(latents.normal, dim=2)
+
+
+def game(*, loss=None, critic=None, penalties=None, axis_name=None, rate=0.05):
+    """An MLP GAN of a few dozen parameters, trained by SGD."""
+    return unconditional(
+        mlp.Generator((2,), (8,)),
+        (critic or mlp.Critic((8,))).clone(axis_name=axis_name),
+        loss=loss or losses.get("non_saturating"),
+        generator_tx=optax.sgd(rate),
+        critic_tx=optax.sgd(rate),
+        prior=PRIOR,
+        penalties=penalties,
+        axis_name=axis_name,
+    )
+
+
+def points_batch(seed=0, n_critic=1):
+    real = np.random.default_rng(seed).normal(1.0, 1.0, (n_critic, BATCH, 2)).astype(np.float32)
+    rows = np.broadcast_to(np.arange(BATCH, dtype=np.int32), (n_critic, BATCH))
+    return {"real": real, "row": rows}
+
+
+def stepper(gan, **options):
+    return functools.partial(train_step, gan=gan, ema_decay=0.9, **options)
+
+
+@functools.cache
+def trained(make, how, steps=3, n_critic=1):
+    """The state and metrics after a few steps of ``make(axis_name)`` on one device, or on 8."""
+    batches = [points_batch(seed, n_critic) for seed in range(steps)]
+    gan = make(parallel.AXIS if how == "pmap" else None)
+    state = make(None).init(jax.random.key(3), batches[0])
+    if how == "pmap":
+        abstract = jax.eval_shape(gan.init, jax.random.key(3), batches[0])
+        for player in ("critic", "generator"):  # the same numbers, run by networks that know the axis
+            apply_fn = getattr(abstract, player).apply_fn
+            state = state.replace(**{player: getattr(state, player).replace(apply_fn=apply_fn)})
+        step = parallel.pmap_step(stepper(gan))
+        state = jax.tree.map(lambda x: jax.numpy.stack([x] * 8), state)
+        for batch in batches:
+            state, metrics = step(state, parallel.split_for_pmap(batch, 8))
+        return jax.tree.map(lambda x: x[0], (state, metrics))
+    mesh = parallel.device_mesh(jax.devices()[: 1 if how == "one" else 8])
+    step = parallel.jit_step(stepper(gan), mesh)
+    state = parallel.replicate(state, mesh)
+    for batch in batches:
+        state, metrics = step(state, parallel.shard_batch(batch, mesh))
+    return state, metrics
+
+
+def assert_devices_agree(make, how):
+    """8 devices, under jit or pmap, train to what one does: parameters, ``extra`` and metrics."""
+    (state, metrics), (expected, expected_metrics) = trained(make, how), trained(make, "one")
+    for name, value in expected_metrics.items():
+        np.testing.assert_allclose(metrics[name], value, rtol=2e-4, atol=2e-5, err_msg=name)
+    for part in ("critic.params", "generator.params", "generator.ema_params", "extra"):
+        ours, theirs = (functools.reduce(getattr, part.split("."), x) for x in (state, expected))
+        close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5, err_msg=part)
+        jax.tree.map(close, ours, theirs)

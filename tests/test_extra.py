@@ -1,0 +1,173 @@
+"""Runs with something in ``GANState.extra``, from config to checkpoint, and configs that are refused."""
+
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from experiments import build, cli, run
+from jaxgan.errors import SetupError
+from tests.commands import main
+from tests.points import points_batch, stepper
+
+SMALL = """
+from experiments.configs import {module}
+
+def get_config():
+    config = {module}.get_config({argument!r})
+    config.num_steps = 12
+    config.batch_size = 8
+    config.log_every = config.sample_every = config.checkpoint_every = 4
+    config.models.generator.hidden = config.models.critic.hidden = (8,)
+    config.update({changes!r})
+    return config
+"""
+RUNS = {
+    # Far from balance, so that k moves.
+    "BEGAN": ("objectives", "BEGAN", {"began": {"gamma": 1.0, "lambda_k": 0.1}}),
+    "replay": (
+        "remedies",
+        "replay",
+        {
+            "n_critic": 2,
+            "remedies": {
+                "replay": {"size": 40},
+                "instance_noise": {"std": 0.5, "steps": 10},
+                "historical_averaging": {"weight": 0.1},
+                "top_k": {"share": 0.5, "decay": 0.9},
+            },
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_continued_run_ends_in_the_same_bits(name, tmp_path, capsys):
+    module, argument, changes = RUNS[name]
+    config, directory = tmp_path / "small.py", tmp_path / "out"
+    config.write_text(SMALL.format(module=module, argument=argument, changes=changes))
+    arguments = (f"--config={config}", f"--workdir={directory}")
+    assert main(run, *arguments) == 0
+    whole, metrics = capsys.readouterr().out.splitlines()[-1], (directory / "metrics.jsonl").read_text()
+    last = json.loads(metrics.splitlines()[-1])
+    if name == "BEGAN":
+        assert 0 < last["k"] <= 1
+        assert last["convergence"] > 0
+    else:
+        assert last["instance_noise"] == 0
+        assert last["critic_history"] > 0
+    for path in ("checkpoints/8", "checkpoints/12"):
+        shutil.rmtree(directory / path)
+    (directory / "receipt.json").unlink()
+    assert main(run, *arguments) == 0
+    out = capsys.readouterr().out
+    assert "from step 4" in out
+    assert out.splitlines()[-1] == whole
+    assert (directory / "metrics.jsonl").read_text() == metrics
+
+
+def without(**remedies):
+    return {"remedies": remedies}
+
+
+@pytest.mark.parametrize(
+    ("config", "changes", "message"),
+    [
+        ("none", without(reply={}), "unknown remedy 'reply': did you mean 'replay'"),
+        ("none", without(replay={"size": 8}), "no field remedies.replay.share: give a number from 0 to 1"),
+        ("none", without(replay={"size": 8.5, "share": 0.5}), "remedies.replay.size is 8.5: give a whole"),
+        ("none", without(top_k={"share": 2.0, "decay": 0.9}), "remedies.top_k.share is 2.0"),
+        (
+            "none",
+            without(feature_matching={"weight": 1.0}),
+            "unknown remedies.feature_matching field 'weight'",
+        ),
+        ("none", without(unrolled={"steps": 5}), "optimizers.critic.eps_root is 0.*1e-8"),
+        (
+            "none",
+            {"loss": "hinge", **without(label_smoothing={"real_label": 0.9})},
+            "remedies.label_smoothing: one-sided.*give the loss minimax or non_saturating",
+        ),
+        (
+            "none",
+            {"loss": "relativistic_average", **without(top_k={"share": 0.5, "decay": 0.9})},
+            "remedies.top_k: .*not relativistic",
+        ),
+        (
+            "none",
+            without(top_k={"share": 0.5, "decay": 0.9}, feature_matching={}),
+            "remedies.top_k does nothing beside remedies.feature_matching",
+        ),
+        ("none", {"loss": "began"}, "no field began.gamma: loss began needs one"),
+        (
+            "minibatch_std",
+            {"penalties": {"r1": {"weight": 1.0}}},
+            "penalties r1 need a gradient for each sample.*'minibatch'.*give the critic minibatch none",
+        ),
+        ("minibatch_std", {"models": {"critic": {"minibatch": "sdt"}}}, "unknown minibatch 'sdt'.*'std'"),
+    ],
+)
+def test_mistakes_in_remedies_are_refused(config, changes, message):
+    values = cli.load(f"remedies.py:{config}").values
+    with values.unlocked():
+        values.update(changes)
+    with pytest.raises(SetupError, match=message):
+        build_checked(values)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"began": {"gamma": 1.5}}, "began.gamma is 1.5"),
+        ({"penalties": {"r1": {"weight": 1.0}}}, "penalties.r1 is for a critic of logits"),
+        (without(feature_matching={}), "remedies.feature_matching is for a critic of logits"),
+        (
+            {"data": {"size": 32, "channels": 1}, "models": {"critic": {"family": "resnet"}}},
+            "models.critic.family resnet has no auto-encoder",
+        ),
+    ],
+)
+def test_mistakes_with_began_are_refused(changes, message):
+    values = cli.load("objectives.py:BEGAN").values
+    with values.unlocked():
+        values.update(changes)
+    with pytest.raises(SetupError, match=message):
+        build_checked(values)
+
+
+def build_checked(values):
+    build.check(values)
+    return build.build(values)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("objectives.py:BEGAN", ("began.gamma", "began.lambda_k", "optimizers.critic.learning_rate")),
+        (
+            "objectives.py:WGAN-GP",
+            ("penalties.gradient_penalty.weight", "penalties.gradient_penalty.target"),
+        ),
+        ("objectives.py:DRAGAN", ("penalties.dragan.weight", "penalties.dragan.std")),
+        ("objectives.py:WGAN", ("optimizers.critic.clip",)),
+        ("remedies.py:replay", ("remedies.replay.share",)),
+        ("remedies.py:top_k", ("remedies.top_k.share", "remedies.top_k.decay")),
+        ("remedies.py:instance_noise", ("remedies.instance_noise.std",)),
+        ("remedies.py:historical_averaging", ("remedies.historical_averaging.weight",)),
+        ("remedies.py:label_smoothing", ("remedies.label_smoothing.real_label",)),
+        ("remedies.py:unrolled", ("optimizers.critic.learning_rate", "optimizers.critic.b1")),
+    ],
+)
+def test_numbers_of_a_config_may_be_traced(name, fields):
+    config = cli.load(name).values
+
+    def step(values):
+        with config.unlocked(), config.ignore_type():
+            config.update_from_flattened_dict(dict(zip(fields, values, strict=True)))
+        gan, batch = build.build(config), points_batch(n_critic=config.n_critic)
+        return stepper(gan)(gan.init(jax.random.key(0), batch), batch)[1]
+
+    metrics = jax.eval_shape(jax.vmap(step), [jnp.ones(3)] * len(fields))
+    assert metrics["generator_loss"].shape == (3,)

@@ -1,0 +1,286 @@
+"""Each remedy against its paper, written in NumPy or worked out by hand."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxgan import latents, losses
+from jaxgan.errors import SetupError
+from jaxgan.gans.unconditional import unconditional
+from jaxgan.models import mlp
+from jaxgan.remedies.features import feature_matching
+from jaxgan.remedies.history import historical_averaging
+from jaxgan.remedies.noise import instance_noise
+from jaxgan.remedies.pairs import one_sided_label_smoothing, top_k
+from jaxgan.remedies.replay import experience_replay
+from jaxgan.remedies.unrolling import unrolled
+from tests.points import BATCH, PRIOR, assert_devices_agree, game, points_batch, stepper
+
+NS = losses.get("non_saturating")
+
+
+def begin(gan, n_critic=1):
+    batch = points_batch(n_critic=n_critic)
+    return gan.init(jax.random.key(0), batch), {name: values[0] for name, values in batch.items()}
+
+
+def losses_of(gan, player):
+    """The player's loss as a compiled function of the state, the batch and the key."""
+    loss = getattr(gan, f"{player}_loss")
+    return jax.jit(lambda state, batch, key: loss(getattr(state, player).params, state, batch, key))
+
+
+def fakes(gan):
+    """What the generator makes in a pass of the critic's update, compiled."""
+    return jax.jit(
+        lambda state, batch, key: gan.generate(state.generator.params, state, batch, key, advance=False)[0]
+    )
+
+
+def showing(gan):
+    """The system, its critic's metrics being the samples it is shown."""
+
+    def critic_loss(params, state, batch, key):
+        fake, _ = gan.generate(state.generator.params, state, batch, key, advance=False)
+        value, aux = gan.critic_loss(params, state, batch, key)
+        return value, aux._replace(metrics={"real": batch["real"], "fake": fake})
+
+    return gan._replace(critic_loss=critic_loss)
+
+
+def close(ours, theirs, rtol=1e-5, atol=1e-6):
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=rtol, atol=atol), ours, theirs)
+
+
+def test_label_smoothing_is_cross_entropy_with_soft_labels():
+    real, fake = np.array([0.3, -2.0, 5.0]), np.array([1.0, -4.0])
+    d = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
+    expected = -np.mean(0.9 * np.log(d(real)) + 0.1 * np.log(1 - d(real))) - np.mean(np.log(1 - d(fake)))
+    pair = one_sided_label_smoothing(NS, real_label=0.9)
+    np.testing.assert_allclose(pair.critic(jnp.array(real), jnp.array(fake)), expected, rtol=1e-6)
+    assert pair.generator is NS.generator
+    # On real samples alone the critic wants D(x) = 0.9, and no more.
+    gradient = jax.grad(lambda r: pair.critic(r, jnp.zeros(3)))(jnp.full(3, np.log(9.0)))
+    np.testing.assert_allclose(gradient, 0, atol=1e-7)
+    with pytest.raises(SetupError, match="cross-entropy"):
+        one_sided_label_smoothing(losses.get("hinge"), real_label=0.9)
+
+
+@pytest.mark.parametrize(("step", "k"), [(0, 6), (1, 5), (3, 3), (50, 2)])
+def test_top_k_takes_the_best_and_fewer_with_time(step, k):
+    logits = jnp.array([0.5, -1.0, 3.0, 2.0, 2.0, -4.0])
+    pair = top_k(NS, share=0.3, decay=0.8)(jnp.int32(step))
+    best = np.sort(logits)[::-1][:k]
+    np.testing.assert_allclose(pair.generator(logits), np.mean(np.log1p(np.exp(-best))), rtol=1e-6)
+    gradients = jax.grad(pair.generator)(logits)
+    assert np.count_nonzero(gradients) == k  # of two equal ones, one may be left out
+    np.testing.assert_allclose(
+        pair.generator(logits[:, None, None] + jnp.zeros((1, 2, 1))), pair.generator(logits), rtol=1e-6
+    )
+
+
+def test_top_k_needs_samples_with_losses_of_their_own():
+    with pytest.raises(SetupError, match="not relativistic"):
+        top_k(losses.get("relativistic_average"), share=0.5, decay=0.9)
+
+
+def test_feature_matching_is_the_distance_of_mean_features():
+    gan = feature_matching(game())
+    state, batch = begin(gan)
+    loss, aux = losses_of(gan, "generator")(state, batch, state.key)
+    fake = fakes(gan)(state, batch, state.key)
+    layer = jax.tree.map(np.asarray, state.critic.params["Dense_0"])
+
+    def features(x):
+        x = np.asarray(x, np.float64) @ layer["kernel"] + layer["bias"]
+        return np.where(x > 0, x, 0.2 * x)
+
+    expected = np.sum((features(batch["real"]).mean(0) - features(fake).mean(0)) ** 2)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    assert aux.metrics == {}
+
+
+def test_feature_matching_needs_features():
+    gan = unconditional(
+        mlp.Generator((2,), (8,)),
+        mlp.AutoEncoder((4,)),
+        loss=NS,
+        generator_tx=optax.sgd(0.1),
+        critic_tx=optax.sgd(0.1),
+        prior=PRIOR,
+    )
+    with pytest.raises(SetupError, match="sows its 'features'"):
+        jax.eval_shape(feature_matching(gan).init, jax.random.key(0), points_batch())
+
+
+def test_historical_averaging_pulls_to_the_mean_of_the_past():
+    weight, plain = 0.3, game()
+    gan = historical_averaging(plain, weight=weight)
+    state, _ = begin(gan, n_critic=2)
+    step = jax.jit(stepper(gan))
+    gradients = {
+        player: jax.jit(jax.grad(getattr(plain, f"{player}_loss"), has_aux=True))
+        for player in ("critic", "generator")
+    }
+    past = {"critic": [], "generator": []}
+    for t in range(3):
+        batch = points_batch(t, 2)
+        key = jax.random.fold_in(state.key, t)
+        after, metrics = step(state, batch)
+        now = state
+        for i, player in ((0, "critic"), (1, "critic"), (1, "generator")):
+            data = {name: values[i] for name, values in batch.items()}
+            params = jax.tree.map(np.asarray, getattr(now, player).params)
+            past[player].append(params)
+            away = jax.tree.map(lambda p, *all_: p - np.mean(all_, 0), params, *past[player])
+            grads, _ = gradients[player](params, now, data, jax.random.fold_in(key, i))
+            params = jax.tree.map(lambda p, a, g: p - 0.05 * (g + 2 * weight * a), params, away, grads)
+            now = now.replace(**{player: getattr(now, player).replace(params=params)})
+        distance = sum(np.sum(np.square(leaf)) for leaf in jax.tree.leaves(away))
+        np.testing.assert_allclose(metrics["generator_history"], weight * distance, rtol=1e-3, atol=1e-9)
+        close(after.critic.params, now.critic.params, 1e-4)
+        close(after.generator.params, now.generator.params, 1e-4)
+        state = after
+    assert metrics["generator_history"] > 0
+
+
+def test_instance_noise_has_its_variance_and_dies_away():
+    inner = game()
+    gan = instance_noise(showing(inner), std=2.0, steps=10)
+    state, data = begin(gan)
+    many = {"real": jnp.zeros((4000, 2)), "row": jnp.arange(4000)}
+    _, aux = losses_of(gan, "critic")(state.replace(step=jnp.int32(5)), many, state.key)
+    shown = aux.metrics
+    noise = np.concatenate([shown["real"], shown["fake"] - fakes(inner)(state, many, state.key)], 1)
+    # σ = 2 · (1 − 5 / 10). A variance of 4,000 draws has the standard error √(2 / 4000) = 0.022.
+    np.testing.assert_allclose(np.cov(noise.T), np.eye(4), atol=0.09)
+    assert shown["instance_noise"] == 1.0
+    # From step 10 on the losses are the clean ones.
+    for player in ("critic", "generator"):
+        ours, theirs = losses_of(gan, player), losses_of(inner, player)
+        late = state.replace(step=jnp.int32(12))
+        np.testing.assert_allclose(
+            ours(late, data, late.key)[0], theirs(late, data, late.key)[0], rtol=1e-6
+        )
+        early = ours(state, data, state.key)[0] - theirs(state, data, state.key)[0]
+        assert np.abs(early) > 1e-3, player
+
+
+@pytest.mark.parametrize("size", [40, 6])
+def test_replay_keeps_the_last_fakes_and_shows_some(size):
+    gan = experience_replay(showing(game()), size=size, share=0.5)
+    state, batch = begin(gan)
+    loss, make = losses_of(gan, "critic"), fakes(gan)
+    everything, replayed = np.zeros((0, 2)), 0
+    for i in range(8):
+        key = jax.random.fold_in(state.key, i)
+        fresh, memory = np.asarray(make(state, batch, key)), everything[-size:]
+        _, aux = loss(state, batch, key)
+        for one, new in zip(np.asarray(aux.metrics["fake"]), fresh, strict=True):
+            if not np.array_equal(one, new):
+                assert (memory == one).all(1).any(), "neither fresh nor from the ring"
+                replayed += 1
+        everything = np.concatenate([everything, fresh])
+        state = state.replace(extra=aux.extra)
+        ring = state.extra["replay"]
+        held = np.asarray(ring["samples"])[: int(ring["filled"])]
+        assert {tuple(x) for x in held} == {tuple(x) for x in everything[-size:]}
+        assert len(held) == len(everything[-size:])
+    # Half of the 7 batches after the first, within four standard deviations of the binomial.
+    assert abs(replayed - 3.5 * BATCH) < 4 * np.sqrt(7 * BATCH / 4)
+
+
+def test_replay_of_nothing_is_the_game_itself():
+    plain, gan = game(), experience_replay(game(), size=8, share=0.0)
+    (state, _), (ours, _) = begin(plain), begin(gan)
+    step, our_step = jax.jit(stepper(plain)), jax.jit(stepper(gan))
+    for seed in range(3):
+        state, _ = step(state, points_batch(seed))
+        ours, _ = our_step(ours, points_batch(seed))
+    close((ours.critic.params, ours.generator.params), (state.critic.params, state.generator.params))
+
+
+def test_unrolling_differentiates_through_the_critics_updates():
+    # Data at 0, samples at a, the critic D(x) = b x + c under the Wasserstein loss: its gradient in b is a,
+    # so that K updates of rate η make b_K = b − η K a, and L_G = −b_K a = −b a + η K a².
+    rate, k = 0.1, 4
+    gan = unconditional(
+        mlp.Generator((1,), ()),
+        mlp.Critic(()),
+        loss=losses.get("wasserstein"),
+        generator_tx=optax.sgd(rate),
+        critic_tx=optax.sgd(rate),
+        prior=functools.partial(latents.normal, dim=1),
+    )
+    batch = {"real": jnp.zeros((1, 4, 1)), "row": jnp.arange(4)[None]}
+    state = gan.init(jax.random.key(0), batch)
+    a, b = 0.7, 0.3
+    params = {"Dense_0": {"kernel": jnp.zeros((1, 1)), "bias": jnp.full(1, a)}}
+    critic = {"Dense_0": {"kernel": jnp.full((1, 1), b), "bias": jnp.zeros(1)}}
+    state = state.replace(critic=state.critic.replace(params=critic))
+    data = {name: values[0] for name, values in batch.items()}
+    loss = unrolled(gan, steps=k).generator_loss
+    (value, _), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(params, state, data, state.key)
+    np.testing.assert_allclose(value, -b * a + rate * k * a**2, rtol=1e-5)
+    # Without the gradient through the updates it would be −b_K = −b + η K a.
+    np.testing.assert_allclose(grads["Dense_0"]["bias"], -b + 2 * rate * k * a, rtol=1e-5)
+
+
+def test_no_unrolling_is_the_game_itself():
+    plain, gan = game(), unrolled(game(), steps=0)
+    state, batch = begin(plain)
+    grads = [
+        jax.jit(jax.grad(g.generator_loss, has_aux=True))(state.generator.params, state, batch, state.key)
+        for g in (plain, gan)
+    ]
+    close(grads[1], grads[0])
+
+
+def combined(axis_name=None, *, share=0.5, std=0.3, weight=0.1, real_label=0.9, decay=0.7):
+    """Most of them at once."""
+    pair = one_sided_label_smoothing(NS, real_label=real_label)
+    gan = game(
+        loss=top_k(pair, share=share, decay=decay, axis_name=axis_name),
+        critic=mlp.Critic((8,), minibatch="distance"),
+        axis_name=axis_name,
+    )
+    gan = experience_replay(
+        instance_noise(gan, std=std, steps=10), size=24, share=share, axis_name=axis_name
+    )
+    return unrolled(historical_averaging(gan, weight=weight), steps=2, axis_name=axis_name)
+
+
+def matching(axis_name=None):
+    return feature_matching(game(axis_name=axis_name), axis_name=axis_name)
+
+
+@pytest.mark.parametrize("how", ["jit", "pmap"])
+@pytest.mark.parametrize("make", [combined, matching])
+def test_eight_devices_agree_with_one(make, how):
+    assert_devices_agree(make, how)
+
+
+def test_hyper_parameters_may_be_traced():
+    values = jnp.array([0.2, 0.6])
+
+    state, batch = begin(combined())
+    state = state.replace(step=jnp.int32(3))
+
+    def both(value):
+        gan = combined(share=value, std=value, weight=value, real_label=value, decay=value)
+        _, aux = gan.critic_loss(state.critic.params, state, batch, state.key)
+        after = state.replace(extra=aux.extra)  # of a ring with something in it
+        return {
+            "critic": gan.critic_loss(state.critic.params, after, batch, state.key)[0],
+            "generator": gan.generator_loss(state.generator.params, after, batch, state.key)[0],
+        }
+
+    together = jax.jit(jax.vmap(both))(values)
+    alone = jax.jit(lambda: both(0.6))()
+    close(jax.tree.map(lambda x: x[1], together), alone, 1e-4)
+    assert together["critic"][0] != together["critic"][1]
+    assert together["generator"][0] != together["generator"][1]
