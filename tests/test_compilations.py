@@ -39,9 +39,7 @@ def test_a_warm_start_compiles_nothing_and_ends_in_the_same_bits(configs, tmp_pa
     warm = start(configs, cache, tmp_path / "warm", **explain)
     assert "PERSISTENT COMPILATION CACHE MISS" not in warm.stderr
     assert programs(cache) == kept
-    plain = start(configs, cache, tmp_path / "plain")
-    assert plain.stderr == ""  # nothing of XLA's about the machine
-    assert digest(cold) == digest(warm) == digest(plain)
+    assert digest(cold) == digest(warm)
     for folder in (cache / "jaxgan", kept[0].parent):
         assert folder.stat().st_mode & 0o777 == 0o700
 
@@ -51,7 +49,7 @@ def test_a_warm_start_compiles_nothing_and_ends_in_the_same_bits(configs, tmp_pa
         path.write_bytes([whole[: len(whole) // 2], b"x" * len(whole), b""][i % 3])
     damaged = start(configs, cache, tmp_path / "damaged")
     assert digest(damaged) == digest(cold)
-    assert damaged.stderr == ""
+    assert damaged.stderr == ""  # nothing of XLA's about the machine, either
 
 
 @pytest.fixture

@@ -302,6 +302,17 @@ def test_tfds_prepares_and_serves_fashion_mnist(fashion_mnist_dir):
         )
 
 
+def test_what_others_prepared_in_another_format_says_what_to_do(monkeypatch):
+    import tensorflow_datasets
+
+    def builder(name, **_):  # what TFDS says of a folder of TFRECORD files
+        raise ValueError("File format is already set to FileFormat.TFRECORD. Got FileFormat.ARRAY_RECORD")
+
+    monkeypatch.setattr(tensorflow_datasets, "builder", builder)
+    with pytest.raises(SetupError, match=r"already set to FileFormat.TFRECORD.*give another data\.path"):
+        data.open_source("tfds/fashion_mnist", path=None, size=28, channels=1)
+
+
 def test_a_failed_download_says_how_to_place_the_files(tmp_path, monkeypatch):
     import tensorflow_datasets as tfds
 

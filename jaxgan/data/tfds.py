@@ -74,7 +74,10 @@ def from_tfds(
     except (tfds.core.DatasetNotFoundError, ValueError) as error:
         names = [f"tfds/{builder}" for builder in tfds.list_builders()]
         if f"tfds/{name.split('/')[0].split(':')[0]}" in names:
-            raise SetupError(f"data.name tfds/{name}: {' '.join(str(error).split())[:300]}") from error
+            remedy = "; give another data.path, to prepare it anew" if "format" in str(error) else ""
+            raise SetupError(
+                f"data.name tfds/{name}: {' '.join(str(error).split())[:300]}{remedy}"
+            ) from error
         raise unknown("data.name", f"tfds/{name}", names) from error
     try:
         builder.download_and_prepare()
