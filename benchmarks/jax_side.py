@@ -101,13 +101,12 @@ def prepare(name: str) -> Prepared:
         return train_step(state, batch, gan=gan, ema_decay=0.999)
 
     def step(state: Any, batch: Any) -> Any:
-        batch = points.prepare(batch) if points else batch
-        return jax.vmap(one, (0, None))(state, batch) if members else one(state, batch)
+        return one(state, points.prepare(batch) if points else batch)
 
     if members:
         keys = jax.random.split(jax.random.key(0), members)
         state = parallel.split_members(jax.vmap(gan.init, (0, None))(keys, example), mesh)
-        return Prepared(parallel.jit_step(step, mesh, parallel.MEMBERS), state, ready)
+        return Prepared(parallel.jit_members(step, mesh), state, ready)
     state = parallel.replicate(gan.init(jax.random.key(0), example), mesh)
     return Prepared(parallel.jit_step(step, mesh), state, ready)
 

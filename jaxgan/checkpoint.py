@@ -18,7 +18,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from jaxgan.errors import SetupError
-from jaxgan.state import GANState, is_key, sha256
+from jaxgan.state import is_key, sha256
 
 FORMAT = 1
 KEEP = 3
@@ -48,12 +48,12 @@ def _to_host(leaf: Any) -> np.ndarray:
     return np.array(jax.random.key_data(leaf) if is_key(leaf) else leaf)
 
 
-def save(manager: Manager, state: GANState, info: dict[str, Any]) -> str:
+def save(manager: Manager, state: PyTree, info: dict[str, Any]) -> str:
     """Starts writing a checkpoint of the state; returns as soon as the state is copied to the host.
 
     Args:
       manager: from :func:`open_manager`.
-      state: the state; its step names the checkpoint.
+      state: a game's, or a population's; its ``step`` names the checkpoint.
       info: what else the run wants back, as JSON: its config, its wall time.
 
     Returns:
@@ -79,7 +79,7 @@ class Restored(NamedTuple):
       state_sha256: the state's hash, verified.
     """
 
-    state: GANState
+    state: PyTree
     info: dict[str, Any]
     state_sha256: str
 
@@ -91,7 +91,7 @@ class Damaged(NamedTuple):
     reason: str
 
 
-def _read(manager: Manager, step: int, abstract: GANState) -> Restored:
+def _read(manager: Manager, step: int, abstract: PyTree) -> Restored:
     meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
     if meta["format"] != FORMAT:
         raise SetupError(
@@ -113,7 +113,7 @@ def _read(manager: Manager, step: int, abstract: GANState) -> Restored:
     return Restored(state, meta["info"], found)
 
 
-def restore(manager: Manager, abstract: GANState) -> tuple[Restored | None, list[Damaged]]:
+def restore(manager: Manager, abstract: PyTree) -> tuple[Restored | None, list[Damaged]]:
     """Reads the newest whole checkpoint.
 
     Args:

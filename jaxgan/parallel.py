@@ -76,21 +76,45 @@ def shard_batch(batch: Mapping[str, np.ndarray], mesh: Mesh, *, axis: int = 1) -
     return {name: jax.make_array_from_process_local_data(sharding, x) for name, x in batch.items()}
 
 
-def jit_step(
-    step: Callable[..., PyTree], mesh: Mesh, spec: PartitionSpec = EVERYWHERE
-) -> Callable[..., PyTree]:
+def jit_step(step: Callable[..., PyTree], mesh: Mesh) -> Callable[..., PyTree]:
     """Compiles ``step(state, batch) -> (state, metrics)``; the state is donated.
 
     Args:
-      step: one train step, or that of a population, ``jax.vmap(step, (0, None))``.
-      mesh: the devices.
-      spec: where the state and the metrics lie: on every device, while the batch is split; or
-        ``MEMBERS``, each device with some of a population's members and all of the batch.
+      step: one train step.
+      mesh: the devices; the state and the metrics lie on each, while the batch is split.
     """
-    options = CPU_OPTIONS if mesh.devices.flat[0].platform == "cpu" else None
     return jax.jit(
-        step, donate_argnums=0, out_shardings=NamedSharding(mesh, spec), compiler_options=options
+        step,
+        donate_argnums=0,
+        out_shardings=NamedSharding(mesh, EVERYWHERE),
+        compiler_options=_options(mesh),
     )
+
+
+def jit_members(step: Callable[..., PyTree], mesh: Mesh, *, in_turn: bool = False) -> Callable[..., PyTree]:
+    """Compiles ``step(member, batch) -> (member, metrics)`` for a population; it is donated.
+
+    Args:
+      step: one member's step.
+      mesh: the devices; each trains its share of the members on all of the batch, and none waits for
+        another.
+      in_turn: whether a device trains its members one after another instead of all at once.
+    """
+
+    def share(population: PyTree, batch: PyTree) -> PyTree:
+        if in_turn:
+            return jax.lax.map(lambda member: step(member, batch), population)
+        return jax.vmap(step, (0, None))(population, batch)
+
+    # What all members have in common is on every device as it is; that it stays so needs no proof.
+    mapped = jax.shard_map(
+        share, mesh=mesh, in_specs=(MEMBERS, EVERYWHERE), out_specs=MEMBERS, check_vma=False
+    )
+    return jax.jit(mapped, donate_argnums=0, compiler_options=_options(mesh))
+
+
+def _options(mesh: Mesh) -> dict[str, str] | None:
+    return CPU_OPTIONS if mesh.devices.flat[0].platform == "cpu" else None
 
 
 def pmap_step(step: Callable[..., PyTree]) -> Callable[..., PyTree]:

@@ -125,7 +125,7 @@ def test_a_population_is_split_and_each_member_trains_as_if_alone():
     population = jax.vmap(gan.init, (0, None))(keys, batch)
     one = functools.partial(train_step, gan=gan, ema_decay=0.9)
     mesh = parallel.device_mesh()
-    step = parallel.jit_step(jax.vmap(one, (0, None)), mesh, parallel.MEMBERS)
+    step = parallel.jit_members(one, mesh)
     shared = parallel.replicate(batch, mesh)
     state = parallel.split_members(population, mesh)
     text = step.lower(state, shared).compile().as_text()
