@@ -68,6 +68,7 @@ FAMILIES = {
     "mlp": Family(mlp.Generator, mlp.Critic, mlp.AutoEncoder),
     "resnet": Family(resnet.Generator, resnet.Critic),
 }
+OPTIONAL = ("penalties", "remedies", "began")  # sections that a config may lack
 BEGAN = "began"  # a loss by name, though it is no pair of functions of logits
 
 
@@ -118,6 +119,11 @@ def check(config: ConfigDict) -> None:
             if not 0 <= (value := fields[f"began.{name}"]) <= 1:
                 raise SetupError(f"config field began.{name} is {value}: give a number from 0 to 1")
     remedies.check(config)
+
+
+def data_seed(config: ConfigDict) -> int:
+    """The seed of the batches: ``data.seed`` where a config gives one, so that runs can share theirs."""
+    return config.data.get("seed", config.seed)
 
 
 def sample_shape(config: ConfigDict) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """The command line: flags, config files, and what becomes of errors."""
 
+import functools
 import importlib.util
 import signal
 import sys
@@ -58,10 +59,12 @@ class Config(NamedTuple):
     Attributes:
       values: locked.
       name: the file's stem and its argument, if any: what a default work directory is called.
+      sweep: the file's ``sweep(add)``, its argument applied as ``argument=``; None if it has none.
     """
 
     values: config_dict.ConfigDict
     name: str
+    sweep: Callable[[Callable[..., None]], None] | None = None
 
 
 def resolve(given: str) -> tuple[Path, str | None]:
@@ -96,14 +99,19 @@ def load(given: str) -> Config:
     """
     path, argument = resolve(given)
     try:
-        values = _load_module(path).get_config(*([] if argument is None else [argument]))
+        module = _load_module(path)
+        values = module.get_config(*([] if argument is None else [argument]))
         if not isinstance(values, config_dict.ConfigDict):
             raise TypeError("its get_config() did not return a ConfigDict")
     except SetupError:
         raise
     except Exception as error:
         raise SetupError(f"config {given}: {type(error).__name__}: {error}") from error
-    return Config(unshared(values).lock(), path.stem if argument is None else f"{path.stem}-{argument}")
+    name = path.stem if argument is None else f"{path.stem}-{argument}"
+    sweep = getattr(module, "sweep", None)
+    if sweep is not None and argument is not None:
+        sweep = functools.partial(sweep, argument=argument)
+    return Config(unshared(values).lock(), name, sweep)
 
 
 def unshared(config: config_dict.ConfigDict) -> config_dict.ConfigDict:

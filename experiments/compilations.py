@@ -10,6 +10,11 @@ import jax
 LIFETIME = 30 * 24 * 3600  # seconds
 
 
+def count_cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _folder() -> Path:
     """The folder, made if it is not there.
 
@@ -23,8 +28,7 @@ def _folder() -> Path:
     if status.st_uid != os.getuid() or status.st_mode & 0o022:
         raise PermissionError(f"others may write to {base}")
     # JAX's keys know the processor, but not for how many cores XLA has cut a program up.
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    folder = base / f"compilations-{cores}-cores"
+    folder = base / f"compilations-{count_cores()}-cores"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 

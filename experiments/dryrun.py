@@ -69,7 +69,7 @@ def compile_step(task: Task, batch_size: int) -> tpu.Compiled:
     """
     config, gan, source, topology = task
     state = jax.eval_shape(build.initializer(config, gan))
-    raw = source.batches(seed=config.seed, n_critic=config.n_critic, batch_size=1)[0]
+    raw = source.batches(seed=build.data_seed(config), n_critic=config.n_critic, batch_size=1)[0]
     batch = {
         name: jax.ShapeDtypeStruct((config.n_critic, batch_size, *x.shape[2:]), x.dtype)
         for name, x in raw.items()
@@ -209,7 +209,8 @@ def main(argv: list[str]) -> None:
     flags.DEFINE_bool("batch", False, "Find the largest batch a chip that fits.", flag_values=values)
     flags.DEFINE_string("json", None, "Print JSON, or write it to this file.", flag_values=values)
     argv = ["--json=-" if argument in ("--json", "-json") else argument for argument in argv]
-    config, name = cli.read_config(argv, values, __doc__ or "")
+    loaded = cli.read_config(argv, values, __doc__ or "")
+    config, name = loaded.values, loaded.name
     if not values.topology:
         raise SetupError("no --topology given: give --topology=CHIP:SHAPE, such as v5e:2x4")
     if values.json not in (None, "-") and not Path(values.json).absolute().parent.is_dir():

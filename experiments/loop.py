@@ -18,14 +18,15 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from experiments import pictures, workdir
+from experiments import build, pictures, workdir
 from experiments.cli import RunFailed
-from jaxgan import checkpoint, data, parallel
-from jaxgan.state import GANState
+from jaxgan import checkpoint, data, minibatch, parallel
+from jaxgan.state import GANState, TrainState
 from jaxgan.steps import GAN, train_step
 
 NUM_IMAGES = 64
 NUM_POINTS = 1024
+SURFACE = 64  # logits along a side of the square that is drawn
 SAMPLE_KEY = 0x5A3D  # folded into the seed's key: the latents of the sample pictures, fixed over a run
 # Steps dispatched before the host waits for one. The device never idles, and a signal is not kept waiting.
 AHEAD = 2
@@ -138,7 +139,7 @@ def real_points(source: data.Source, config: ConfigDict) -> np.ndarray | None:
     """Real points to draw behind generated ones, None for images."""
     if len(source.shape) == 3:
         return None
-    batch = source.batches(seed=config.seed, n_critic=1, batch_size=NUM_POINTS)[0]
+    batch = source.batches(seed=build.data_seed(config), n_critic=1, batch_size=NUM_POINTS)[0]
     return np.asarray(jax.jit(source.prepare)(batch)["real"][0])
 
 
@@ -149,9 +150,37 @@ def make_sample(gan: GAN, source: data.Source, config: ConfigDict) -> Callable[[
     rows = np.arange(NUM_IMAGES if len(source.shape) == 3 else NUM_POINTS)
     real = real_points(source, config)
     log_density = source.problem.log_density if source.problem else None
-    return lambda state, step: pictures.picture(
-        np.asarray(sample(state, key, {"row": rows})), real, f"step {step}", log_density
-    )
+    surface = None
+    if real is not None and source.shape == (2,):
+        surface = make_surface(pictures.square(real, real))
+
+    def draw(state: GANState, step: int) -> np.ndarray:
+        samples = np.asarray(sample(state, key, {"row": rows}))
+        behind = surface(state) if surface else None
+        return pictures.picture(samples, real, f"step {step}", log_density, behind)
+
+    return draw
+
+
+def make_surface(limit: float) -> Callable[[GANState], np.ndarray | None]:
+    """A function of a state to its critic's logits over a square around the origin, rows upwards.
+
+    None for a critic that gives a point no logit of its own: an auto-encoder, or one that compares samples.
+    """
+    line = np.linspace(-limit, limit, SURFACE)
+    plane = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2).astype(np.float32)
+
+    @jax.jit
+    def judge(critic: TrainState) -> jax.Array:
+        return critic.apply_fn({"params": critic.params, **critic.model_state}, plane, False)
+
+    def surface(state: GANState) -> np.ndarray | None:
+        if minibatch.COLLECTION in state.critic.model_state:
+            return None
+        logits = np.asarray(judge(state.critic))
+        return logits.reshape(SURFACE, SURFACE) if logits.ndim == 1 else None
+
+    return surface
 
 
 @contextmanager
@@ -206,11 +235,10 @@ def train(
     began = time.monotonic() - (restored.info["wall_time"] if restored else 0.0)
     step_fn = make_step(gan, source, config, mesh)
     draw = make_sample(gan, source, config)
-    batches = data.iterate(
-        source.batches(seed=config.seed, n_critic=config.n_critic, batch_size=config.batch_size),
-        start,
-        config.num_steps,
+    stream = source.batches(
+        seed=build.data_seed(config), n_critic=config.n_critic, batch_size=config.batch_size
     )
+    batches = data.iterate(stream, start, config.num_steps)
     report = Report(start, config, "images" if len(source.shape) == 3 else "points")
     metrics_path = directory / "metrics.jsonl"
     workdir.trim_metrics(metrics_path, start)

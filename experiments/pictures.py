@@ -40,24 +40,36 @@ def grid(samples: np.ndarray) -> np.ndarray:
     return sheet
 
 
-def scatter(samples: np.ndarray, real: np.ndarray | None, title: str) -> np.ndarray:
+def square(samples: np.ndarray, real: np.ndarray | None) -> float:
+    """Half the side of the square around the origin that is drawn; real points fix it if there are any."""
+    return 1.25 * float(np.abs(samples if real is None else real).max())
+
+
+def scatter(
+    samples: np.ndarray, real: np.ndarray | None, title: str, surface: np.ndarray | None = None
+) -> np.ndarray:
     """Generated points over real ones, on axes that the real points fix.
 
     Args:
       samples: (N, 2) generated points.
       real: (M, 2) real points, or None.
       title: above the plot.
+      surface: (side, side) logits of the critic over the square, rows upwards, or None; the redder, the
+        more real it takes a point to be.
 
     Returns:
       (600, 600, 3) uint8.
     """
     axes = _axes(title)
+    limit = square(samples, real)
+    if surface is not None and np.isfinite(surface).all():
+        extent = (-limit, limit, -limit, limit)
+        axes.imshow(surface, extent=extent, origin="lower", cmap="coolwarm", alpha=0.45)
     if real is not None:
-        axes.scatter(real[:, 0], real[:, 1], s=14, color="0.75", label="real", linewidths=0)
+        axes.scatter(real[:, 0], real[:, 1], s=14, color="0.6", label="real", linewidths=0)
     axes.scatter(
-        samples[:, 0], samples[:, 1], s=5, color="tab:blue", label="generated", linewidths=0, alpha=0.7
+        samples[:, 0], samples[:, 1], s=5, color="black", label="generated", linewidths=0, alpha=0.7
     )
-    limit = 1.25 * float(np.abs(samples if real is None else real).max())
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
     return _pixels(axes)
 
@@ -111,14 +123,18 @@ def _pixels(axes: Any) -> np.ndarray:
 
 
 def picture(
-    samples: np.ndarray, real: np.ndarray | None, title: str, log_density: LogDensity | None = None
+    samples: np.ndarray,
+    real: np.ndarray | None,
+    title: str,
+    log_density: LogDensity | None = None,
+    surface: np.ndarray | None = None,
 ) -> np.ndarray:
     """A grid for images, a histogram for numbers, a scatter plot for points of more dimensions."""
     if samples.ndim == 4:
         return grid(samples)
     if samples.shape[1] == 1:
         return histogram(samples, real, title, log_density)
-    return scatter(samples, real, title)
+    return scatter(samples, real, title, surface)
 
 
 def save(path: Path, image: np.ndarray) -> None:

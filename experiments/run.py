@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 from absl import flags
 
-from experiments import build, cli, loop, workdir
+from experiments import build, cli, loop, report, workdir
 from jaxgan import checkpoint, data, parallel
 
 
@@ -22,15 +22,15 @@ def main(argv: list[str]) -> None:
     flags.DEFINE_string(
         "workdir", None, "Where the run's files go; runs/<config> if not given.", flag_values=values
     )
-    config, name = cli.read_config(argv, values, __doc__ or "")
-    directory = Path(values.workdir or f"runs/{name}")
+    loaded = cli.read_config(argv, values, __doc__ or "")
+    config, directory = loaded.values, Path(values.workdir or f"runs/{loaded.name}")
 
     build.check(config)
     workdir.check_owner(directory, config)
     mesh = parallel.device_mesh()
     parallel.check_batch_size(config.batch_size, mesh.size)
     gan = build.build(config)
-    source = data.open_source(**config.data, seed=config.seed)
+    source = data.open_source(**{**config.data, "seed": build.data_seed(config)})
     if source.num_skipped:
         print(f"skipped {source.num_skipped} files that cannot be decoded", flush=True)
 
@@ -62,6 +62,7 @@ def main(argv: list[str]) -> None:
         except loop.Stopped as stopped:
             print(f"stopped by {signal.Signals(stopped.signum).name}, checkpoint saved", file=sys.stderr)
             sys.exit(128 + stopped.signum)
+    report.write(directory)
     print(f"finished {directory}: {config.num_steps} steps in {receipt['wall_time_seconds']} s")
     print(receipt["state_sha256"])
 

@@ -63,17 +63,24 @@ def check_owner(workdir: Path, config: ConfigDict) -> None:
         )
 
 
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of ``metrics.jsonl``, up to the one being written when a run was killed."""
+    found = []
+    for line in path.read_text().splitlines():
+        try:
+            value = json.loads(line)
+            value["step"]
+        except (ValueError, KeyError, TypeError):
+            break
+        found.append(value)
+    return found
+
+
 def trim_metrics(path: Path, step: int) -> None:
     """Drops the lines of ``metrics.jsonl`` that a killed run wrote after its last checkpoint."""
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text().splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except (ValueError, KeyError, TypeError):
-            break  # the line being written when the run was killed
+    kept = [json.dumps(line) + "\n" for line in read_lines(path) if line["step"] <= step]
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text("".join(kept))
     partial.replace(path)

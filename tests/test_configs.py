@@ -9,12 +9,13 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import build, cli
+from experiments import build, cli, population, sweep
 from jaxgan import data
 from jaxgan.steps import train_step
 
 CONFIGS = cli.list_configs()
 WITH_ARGUMENTS = [*CONFIGS, "gan_gaussians.py:sgd", "objectives.py:BEGAN", "remedies.py:unrolled"]
+STUDIES = [name for name in CONFIGS if "\ndef sweep(" in (cli.CONFIGS / name).read_text()]
 REQUIRED = {"dcgan_mnist.py", "dcgan_fashion_mnist.py", "dcgan_celeba.py", "dcgan_folder.py"} | {
     "gan_gaussians.py",
     "wgan_mnist.py",
@@ -23,6 +24,11 @@ REQUIRED = {"dcgan_mnist.py", "dcgan_fashion_mnist.py", "dcgan_celeba.py", "dcga
     "sngan_cifar10.py",
     "objectives.py",
     "remedies.py",
+    "study_objectives.py",
+    "study_collapse.py",
+    "study_gradients.py",
+    "study_critic_signal.py",
+    "parallel_lines.py",
 }
 
 
@@ -33,7 +39,8 @@ def test_all_are_here():
 @pytest.mark.parametrize("name", CONFIGS)
 def test_docstring_has_the_command_the_time_and_what_to_expect(name):
     text = ast.get_docstring(ast.parse((cli.CONFIGS / name).read_text()))
-    assert f"python -m experiments.run --config={name}" in text
+    command = "sweep" if name in STUDIES else "run"
+    assert f"python -m experiments.{command} --config={name}" in text
     assert re.search(
         r"\d+(\.\d+)? (s|seconds|minutes|hours|days)\b.* on 2 cores", text.replace("\n", " ")
     ), text
@@ -115,10 +122,42 @@ def test_celeba_trains_on_mock_data(tmp_path):
 
 def test_every_field_of_every_config_is_read():
     """No option does nothing: each belongs to a model, optimiser, penalty, remedy or source, or is read."""
-    sources = [Path(build.__file__).parent / name for name in ("build.py", "loop.py", "run.py")]
+    names = ("build.py", "loop.py", "run.py", "sweep.py")
+    sources = [Path(build.__file__).parent / name for name in names]
     text = "".join(path.read_text() for path in sources)
     for name in WITH_ARGUMENTS:
         for field in cli.flatten(cli.load(name).values):
             group = field.split(".")[0]
             if group not in ("models", "optimizers", "penalties", "data", "remedies"):
-                assert f"config.{field}" in text, field
+                assert f"config.{field}" in text or f'config.get("{field}"' in text, field
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_point_of_a_study_can_be_built(name):
+    points = sweep.expand(cli.load(name))
+    assert len({str(point.labels) for point in points}) == len(points)
+    for config in {
+        str(group.config): group.config for group in population.group([p.config for p in points])
+    }.values():
+        build.check(config)
+        build.build(config)
+
+
+def test_the_objectives_study_is_the_table_on_three_problems():
+    full, quick = (cli.load(f"study_objectives.py{size}") for size in ("", ":quick"))
+    points = sweep.expand(full)
+    assert len(points) == 7 * 3 * 3
+    assert len(sweep.expand(quick)) == 7
+    assert len(population.group([point.config for point in points])) == 7 * 3
+    began = next(point for point in points if point.labels["objective"] == "BEGAN")
+    assert began.config.models.critic.code == 1
+    assert began.config.began.gamma == 0.5
+    wgan = next(
+        point for point in points if point.labels == {"objective": "WGAN", "problem": "grid", "rate": 3e-3}
+    )
+    assert wgan.config.optimizers.critic.to_dict() == {
+        "name": "rmsprop",
+        "learning_rate": 3e-3,
+        "clip": 0.01,
+    }
+    assert wgan.config.n_critic == 5

@@ -124,7 +124,10 @@ def test_mistakes_in_remedies_are_refused(config, changes, message):
         ({"penalties": {"r1": {"weight": 1.0}}}, "penalties.r1 is for a critic of logits"),
         (without(feature_matching={}), "remedies.feature_matching is for a critic of logits"),
         (
-            {"data": {"size": 32, "channels": 1}, "models": {"critic": {"family": "resnet"}}},
+            {
+                "data": {"name": "digits", "size": 32, "channels": 1},
+                "models": {"critic": {"family": "resnet"}},
+            },
             "models.critic.family resnet has no auto-encoder",
         ),
     ],

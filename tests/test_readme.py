@@ -31,6 +31,12 @@ def test_python_blocks_run(block):
     if "images" in namespace:
         assert namespace["images"].shape == (64, 28, 28, 1)
         assert int(namespace["state"].step) == 2
+    if "sweep" in namespace:
+        fields = cli.flatten(namespace["get_config"]())
+        points = []
+        namespace["sweep"](lambda values, **labels: points.append((values, labels)))
+        assert len(points) == 6
+        assert all(name in fields for values, _ in points for name in values)
 
 
 def test_the_example_is_the_main_config():

@@ -1,0 +1,39 @@
+"""The generator's gradient as the critic grows strong, for each loss.
+
+    python -m experiments.sweep --config=study_gradients.py
+
+The generator stands still and the critic learns to tell its samples from real ones, so that every step
+shows the gradient the generator would get from a critic of that strength.
+
+It takes 1 min 42 s on 2 cores. Expect NS's gradient to grow twentyfold as the critic's loss falls, WGAN's
+and LSGAN's to stay, and MM's to fall ever further behind NS's, though it does not vanish within these
+steps.
+"""
+
+from collections.abc import Callable
+
+from ml_collections import ConfigDict
+
+from experiments.configs import gan_gaussians
+
+LOSSES = {"MM": "minimax", "NS": "non_saturating", "WGAN": "wasserstein", "LSGAN": "least_squares"}
+
+
+def get_config() -> ConfigDict:
+    """A generator that does not learn."""
+    config = gan_gaussians.get_config()
+    config.num_steps = 1500
+    config.batch_size = 128
+    config.log_every = 25
+    config.sample_every = config.checkpoint_every = 1500
+    config.models.generator.hidden = config.models.critic.hidden = (64, 64)
+    config.optimizers.generator.learning_rate = 0.0
+    config.curves = ("generator_grad_norm", "critic_loss")
+    return config
+
+
+def sweep(add: Callable[..., None]) -> None:
+    """Each loss; the Wasserstein critic with the gradient penalty it needs."""
+    for name, loss in LOSSES.items():
+        weight = 10.0 if name == "WGAN" else 0.0
+        add({"loss": loss, "penalties.gradient_penalty.weight": weight}, loss=name)

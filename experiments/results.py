@@ -1,0 +1,91 @@
+"""What a sweep came to, as files: a folder a group, and one table of all runs."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments import workdir
+
+DONE = "done.json"
+
+
+class Run(NamedTuple):
+    """A member's results.
+
+    Attributes:
+      labels: its point's.
+      seed: its own.
+      failed: the step at which it went non-finite, 0 for none.
+      curves: by metric, its values at ``steps``; None where there is none.
+      steps: of the curves.
+      samples: (N, ...) of its last state.
+    """
+
+    labels: Mapping[str, Any]
+    seed: int
+    failed: int
+    curves: Mapping[str, list[float | None]]
+    steps: list[int]
+    samples: np.ndarray
+
+    def last(self, name: str) -> float | None:
+        """The last value of a metric, None if the run failed before it."""
+        values = self.curves.get(name)
+        return None if self.failed or not values else values[-1]
+
+
+def write_group(
+    directory: Path, *, samples: np.ndarray, failed: np.ndarray, seconds: float, in_turn: bool
+) -> None:
+    """Writes a group's last samples, and with its last file that it is done."""
+    with (directory / "last.npz").open("wb") as file:
+        np.savez_compressed(file, samples=samples, failed=failed)
+    workdir.write_json(
+        directory / DONE, {"members": len(failed), "seconds": round(seconds, 1), "in_turn": in_turn}
+    )
+
+
+def read(
+    directory: Path, places: Sequence[Sequence[int]], identities: Sequence[tuple[Mapping[str, Any], int]]
+) -> list[Run]:
+    """All runs of a finished sweep, in the order they were asked for.
+
+    Args:
+      directory: the sweep's.
+      places: for each group its members' places in that order.
+      identities: each run's labels and seed, in that order.
+    """
+    found: dict[int, Run] = {}
+    for number, indices in enumerate(places):
+        folder = directory / "groups" / str(number)
+        lines = workdir.read_lines(folder / "curves.jsonl")
+        with np.load(folder / "last.npz", allow_pickle=False) as file:
+            samples, failed = file["samples"], file["failed"]
+        names = [name for name in lines[-1] if name != "step"]
+        for place, index in enumerate(indices):
+            labels, seed = identities[index]
+            found[index] = Run(
+                labels,
+                seed,
+                int(failed[place]),
+                {name: [line[name][place] if name in line else None for line in lines] for name in names},
+                [line["step"] for line in lines],
+                samples[place],
+            )
+    return [found[index] for index in sorted(found)]
+
+
+def write_csv(path: Path, runs: Sequence[Run]) -> None:
+    """One line a run: its labels, its seed, where it failed, and the last value of every metric."""
+    names = list(dict.fromkeys(name for run in runs for name in run.curves))
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*runs[0].labels, "seed", "failed", *names])
+        for run in runs:
+            last = [run.last(name) for name in names]
+            writer.writerow([*run.labels.values(), run.seed, run.failed or "", *last])
+    partial.replace(path)

@@ -1,0 +1,356 @@
+"""A sweep's page: one HTML file that needs no other, for the screen and for paper."""
+
+import html
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments import page, pictures, scores, statistics
+from experiments.results import Run
+
+MAX_PANELS = 32  # of a row of the scatter grid
+MIN_SIGNAL = 10  # points of a curve, for a correlation to be worth showing
+REFERENCE = "none"  # a row of that name is what the others are held against
+
+
+class Cell(NamedTuple):
+    """All seeds of one row (what is compared) in one column (what on).
+
+    Attributes:
+      runs: one a seed.
+      tuned: the numbers, by label, that were chosen for it because their mean is best.
+    """
+
+    runs: list[Run]
+    tuned: dict[str, Any]
+
+
+class Layout(NamedTuple):
+    """How points become rows and columns.
+
+    Attributes:
+      row: the label that is compared.
+      column: the label it is compared on, None if there is no second one.
+      cells: by (row, column).
+      rows: in the order of the sweep.
+      columns: likewise, ``""`` alone if there is no second label.
+    """
+
+    row: str
+    column: str | None
+    cells: dict[tuple[str, str], Cell]
+    rows: list[str]
+    columns: list[str]
+
+
+def values_of(runs: Sequence[Run], name: str) -> np.ndarray:
+    """Last values of a metric, one a run; NaN where a run failed or has none."""
+    return np.array([math.nan if run.last(name) is None else run.last(name) for run in runs], float)
+
+
+def _better(name: str) -> bool:
+    return scores.MEANINGS.get(name, (False, ""))[0]
+
+
+def arrange(runs: Sequence[Run], metric: str) -> Layout:
+    """Rows by the first label that is a name, columns by the second; over numbers the best mean is taken.
+
+    With no names every point is a row.
+    """
+    labels = runs[0].labels
+    names = [name for name in labels if any(isinstance(run.labels[name], str) for run in runs)]
+    row = names[0] if names else ", ".join(labels)
+    column = names[1] if len(names) > 1 else None
+    tuned = [name for name in labels if names and name not in names[:2]]
+
+    def place(run: Run) -> tuple[str, str]:
+        first = run.labels[row] if names else ", ".join(f"{value:g}" for value in run.labels.values())
+        return str(first), str(run.labels[column]) if column else ""
+
+    found: dict[tuple[str, str], dict[tuple[Any, ...], list[Run]]] = {}
+    for run in runs:
+        settings = tuple(run.labels[name] for name in tuned)
+        found.setdefault(place(run), {}).setdefault(settings, []).append(run)
+
+    def worth(group: list[Run]) -> tuple[int, float]:
+        values = values_of(group, metric)
+        alive = values[~np.isnan(values)]
+        mean = float(alive.mean()) if len(alive) else math.inf
+        return int(np.isnan(values).sum()), -mean if _better(metric) else mean
+
+    cells = {}
+    for key, by_settings in found.items():
+        settings, best = min(by_settings.items(), key=lambda item: worth(item[1]))
+        cells[key] = Cell(best, dict(zip(tuned, settings, strict=True)))
+    rows = list(dict.fromkeys(key[0] for key in cells))
+    columns = list(dict.fromkeys(key[1] for key in cells))
+    return Layout(row, column, cells, rows, columns)
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3g}"
+
+
+def measured(layout: Layout, metric: str) -> list[str]:
+    """The columns that have a metric: modes, for one, are not counted on a spiral."""
+    return [
+        column
+        for column in layout.columns
+        if any(
+            value is not None
+            for row in layout.rows
+            if (row, column) in layout.cells
+            for run in layout.cells[row, column].runs
+            for value in run.curves.get(metric, [])
+        )
+    ]
+
+
+def score_table(layout: Layout, metric: str, floors: Mapping[str, Mapping[str, float]]) -> str:
+    """Means with intervals, and what separates each from the column's best, seed by seed."""
+    sign = -1.0 if _better(metric) else 1.0
+    columns = measured(layout, metric)
+    best = {}
+    for column in columns:
+        means = {
+            row: sign * np.nanmean(values)
+            for row in layout.rows
+            if (row, column) in layout.cells
+            and not np.isnan(values := values_of(layout.cells[row, column].runs, metric)).all()
+        }
+        best[column] = min(means, key=means.__getitem__) if means else None
+    body = []
+    for row in layout.rows:
+        line = f"<td>{html.escape(row)}</td>"
+        for column in columns:
+            cell = layout.cells.get((row, column))
+            if cell is None:
+                line += "<td>–</td>"
+                continue
+            values = values_of(cell.runs, metric)
+            alive = values[~np.isnan(values)]
+            mean, low, high = statistics.interval(alive)
+            notes = [f"{_number(low)} to {_number(high)}"]
+            leader = best[column]
+            against = REFERENCE if (REFERENCE, column) in layout.cells else leader
+            if against is not None and row != against:
+                other = values_of(layout.cells[against, column].runs, metric)
+                both = ~np.isnan(values) & ~np.isnan(other)
+                gap = statistics.interval((values - other)[both])
+                notes.append(f"Δ {gap.mean:+.3g} ({gap.low:+.3g} to {gap.high:+.3g})")
+            notes += [
+                f"{name} {value:g}" for name, value in cell.tuned.items() if not isinstance(value, str)
+            ]
+            if failed := len(values) - len(alive):
+                notes.append(f"{failed} of {len(values)} failed")
+            small = "".join(f"<small>{html.escape(note)}</small>" for note in notes)
+            line += f"<td{' class=best' * (row == leader)}>{_number(mean)}{small}</td>"
+        body.append(f"<tr>{line}</tr>")
+    if floors:
+        real = "".join(f"<td>{_number(floors[column][metric])}</td>" for column in columns)
+        body.append(f'<tr class="floor"><td>real points</td>{real}</tr>')
+    return page.table([layout.row, *(column or metric for column in columns)], body)
+
+
+def ranking(layout: Layout, metric: str) -> str:
+    """Mean ranks over problems and seeds on a line, those not told apart joined."""
+    columns = measured(layout, metric)
+    complete = [c for c in columns if all((row, c) in layout.cells for row in layout.rows)]
+    if len(layout.rows) < 2 or not complete:
+        return ""
+    blocks = np.concatenate(
+        [
+            np.stack([values_of(layout.cells[row, column].runs, metric) for row in layout.rows], 1)
+            for column in complete
+        ]
+    )
+    found = statistics.rank(blocks, _better(metric))
+    order = np.argsort(found.mean_ranks)
+    figure = page.figure(9, 0.9 + 0.42 * len(order))
+    axes = figure.add_subplot()
+    for height, i in enumerate(order):
+        axes.plot(found.mean_ranks[i], height, "o", color="black")
+        axes.annotate(
+            f"{layout.rows[i]}  {found.mean_ranks[i]:.2f}",
+            (found.mean_ranks[i], height),
+            textcoords="offset points",
+            xytext=(0, 6),
+        )
+        reach = found.mean_ranks[i] + found.critical_difference
+        axes.plot([found.mean_ranks[i], reach], [height, height], color="0.55", lw=1, zorder=0)
+    axes.set(ylim=(len(order) - 0.4, -0.6), yticks=[], xlabel="mean rank, 1 is best")
+    axes.set_xlim(0.8, len(order) + 0.8 + found.critical_difference / 2)
+    axes.spines[["left", "right", "top"]].set_visible(False)
+    caption = (
+        f"Ranks by {metric} over {len(blocks)} blocks (a seed of a problem each); a bar reaches one"
+        f" critical difference, {found.critical_difference:.2f}: whatever lies within it is not told apart"
+        f" (Nemenyi, 5 %). Friedman's p = {found.p_value:.2g}."
+    )
+    return page.svg(figure, caption)
+
+
+def curves(layout: Layout, metric: str) -> str:
+    """A panel a column: each row's mean over the seeds that are going, with its 95 % interval."""
+    from matplotlib import colormaps
+
+    columns = measured(layout, metric)
+    count = len(columns)
+    figure = page.figure(min(4.6 * count, 13.5) if count > 1 else 8, 4.2)
+    panels = figure.subplots(1, count, squeeze=False)[0]
+    colours = colormaps["tab10"](range(10))
+    lines = ("-", "--", ":", "-.")
+    for axes, column in zip(panels, columns, strict=True):
+        for number, row in enumerate(layout.rows):
+            cell = layout.cells.get((row, column))
+            if cell is None:
+                continue
+            table = np.array(
+                [[math.nan if v is None else v for v in run.curves[metric]] for run in cell.runs], float
+            )
+            kept = ~np.isnan(table).all(0)
+            found = np.array([statistics.interval(c[~np.isnan(c)]) for c in table.T[kept]])
+            if not len(found):
+                continue
+            colour = colours[number % len(colours)]
+            at = np.array(cell.runs[0].steps)[kept]
+            axes.plot(at, found[:, 0], lines[number // len(colours) % 4], color=colour, label=row)
+            axes.fill_between(at, found[:, 1], found[:, 2], color=colour, alpha=0.2, lw=0)
+        axes.set(title=column, xlabel="step", ylabel=metric if axes is panels[0] else "")
+        if metric in ("w1", "sliced_w1", "generator_grad_norm"):
+            axes.set_yscale("log")
+            for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+                axis("{x:g}")
+        axes.grid(alpha=0.3)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    return page.svg(figure, f"{metric}: mean over seeds, band: 95 % bootstrap interval of the mean.")
+
+
+def correlation(run: Run, metric: str) -> float:
+    """Spearman's rank correlation over a run of the critic's loss and a metric; NaN if one stands still."""
+    from scipy import stats
+
+    pairs = [
+        pair for pair in zip(run.curves["critic_loss"], run.curves[metric], strict=True) if None not in pair
+    ]
+    if len(pairs) < 3 or any(len(set(column)) < 2 for column in zip(*pairs, strict=True)):
+        return math.nan
+    return float(stats.spearmanr(*zip(*pairs, strict=True)).statistic)
+
+
+def signal_table(layout: Layout, metric: str) -> str:
+    """How well the critic's loss tells progress: its rank correlation with a metric, a run at a time."""
+    body = []
+    for row in layout.rows:
+        line = f"<td>{html.escape(row)}</td>"
+        for column in layout.columns:
+            cell = layout.cells.get((row, column))
+            found = [correlation(run, metric) for run in cell.runs] if cell else []
+            mean, low, high = statistics.interval([value for value in found if not math.isnan(value)])
+            line += f"<td>{_number(mean)}<small>{_number(low)} to {_number(high)}</small></td>"
+        body.append(f"<tr>{line}</tr>")
+    return page.table([layout.row, *(column or "correlation" for column in layout.columns)], body)
+
+
+def scatter_panel(samples: np.ndarray, limits: np.ndarray, side: int = 64) -> np.ndarray:
+    """Points as a small picture, darker where there are more: (side, side) uint8, white where none is."""
+    x = samples if samples.shape[1] == 2 else np.concatenate([samples, np.zeros_like(samples)], 1)
+    low, high = limits
+    places = (x - low) / (high - low) * side
+    places = places[((places >= 0) & (places < side)).all(1)].astype(int)  # NaN is neither
+    counts = np.zeros((side, side))
+    np.add.at(counts, (side - 1 - places[:, 1], places[:, 0]), 1)
+    return np.where(counts == 0, 255, 130 - np.minimum(counts, 6) * 20).astype(np.uint8)
+
+
+def limits_of(real: np.ndarray) -> np.ndarray:
+    """The corners, low and high, of a square that shows real points with a margin."""
+    centre, half = (real.max(0) + real.min(0)) / 2, np.ptp(real, axis=0).max() * 0.62
+    centre = np.append(centre, 0.0) if len(centre) == 1 else centre
+    return np.stack([centre - half, centre + half])
+
+
+def panels(layout: Layout, real: Mapping[str, np.ndarray]) -> str:
+    """The last samples of every member: a row of the page each row, a picture each seed."""
+    parts = []
+    for column in layout.columns:
+        some = next(layout.cells[row, column] for row in layout.rows if (row, column) in layout.cells)
+        seeds = [run.seed for run in some.runs][:MAX_PANELS]
+        picture: Callable[[np.ndarray], np.ndarray] = pictures.grid
+        lines = ""
+        if column in real:
+            limits = limits_of(real[column])
+
+            def picture(samples: np.ndarray, limits: np.ndarray = limits) -> np.ndarray:
+                return scatter_panel(samples, limits)
+
+            lines += f'<div>real</div><img alt="real points" src="{page.picture(picture(real[column]))}">'
+            lines += "<span></span>" * (len(seeds) - 1)
+        lines += '<div class="head">seed</div>' + "".join(f'<div class="head">{s}</div>' for s in seeds)
+        for row in layout.rows:
+            if (row, column) not in layout.cells:
+                continue
+            lines += f"<div>{html.escape(row)}</div>"
+            for run in layout.cells[row, column].runs[:MAX_PANELS]:
+                alt = html.escape(f"{row}, {column}, seed {run.seed}")
+                lines += f'<img alt="{alt}" title="{alt}" src="{page.picture(picture(run.samples))}">'
+        style = f"grid-template-columns: 7rem repeat({len(seeds)}, minmax(0, 64px))"
+        parts.append(f'<h3>{html.escape(column)}</h3><div class="panels" style="{style}">{lines}</div>')
+    return "".join(parts)
+
+
+def write(
+    path: Path,
+    *,
+    title: str,
+    runs: Sequence[Run],
+    real: Mapping[str, np.ndarray],
+    floors: Mapping[str, Mapping[str, float]],
+    shown: Sequence[str],
+    costs: str,
+    about: str,
+) -> None:
+    """Writes the page of a sweep.
+
+    Args:
+      path: where to.
+      title: its headline.
+      runs: all of them.
+      real: real points by column (by ``""`` where there is one), none for images.
+      floors: by column, the scores of real points.
+      shown: what else of what is logged to draw curves of.
+      costs: a table of the programs, HTML.
+      about: how it was made, plain text.
+    """
+    found = [name for name in scores.MEANINGS if name in runs[0].curves]
+    metrics = found or ["critic_loss", "generator_loss"]
+    layout = arrange(runs, metrics[0])
+    steps = sum(value is not None for value in runs[0].curves[metrics[0]])
+    failed = sum(run.failed > 0 for run in runs)
+    parts = [f"<h1>{html.escape(title)}</h1><pre>{html.escape(about)}</pre>"]
+    parts.append(
+        f"<p>{len(runs)} runs, {failed} of which went non-finite. Numbers are means over seeds with the"
+        " 95 % bootstrap interval; Δ is the difference to the column's best, or to the row none"
+        " where there is one, paired by seed. Where a number was swept over, the value"
+        f" whose mean {metrics[0]} is best was taken, on the same seeds.</p>"
+    )
+    for number, metric in enumerate(metrics):
+        meaning = scores.MEANINGS.get(metric, (False, ""))[1]
+        better = ("more" if _better(metric) else "less") + " is better"
+        parts.append(f"<h2>{html.escape(metric)}</h2><p>{html.escape(meaning)}; {better}</p>")
+        parts.append(score_table(layout, metric, floors))
+        if number == 0:
+            parts.append(ranking(layout, metric))
+            parts.append(f"<h2>Learning curves</h2>{''.join(curves(layout, x) for x in (metric, *shown))}")
+            if found and steps >= MIN_SIGNAL:
+                parts.append(
+                    "<h2>Is the critic's loss a measure of progress?</h2><p>Spearman's rank correlation,"
+                    f" within a run, of the critic's loss with {metric} at {steps} steps. An estimate of"
+                    " the distance is −critic_loss: −1 is perfect for it, and 0 tells nothing.</p>"
+                )
+                parts.append(signal_table(layout, metric))
+    parts.append(f"<h2>Last samples of every run</h2>{panels(layout, real)}")
+    parts.append(f"<h2>Time</h2>{costs}")
+    page.write(path, title, parts)

@@ -1,0 +1,166 @@
+"""Members of a population train as if alone, however many devices share them."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from experiments import build, cli, population, sweep
+from jaxgan import data, parallel
+from jaxgan.steps import train_step
+
+pytestmark = pytest.mark.xdist_group("population")  # one worker compiles them
+
+STEPS = 4
+CLOSE = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5)
+
+
+def tiny(base="gan_gaussians.py", **fields):
+    config = cli.load(base).values
+    small = {
+        "batch_size": 16,
+        "data.seed": 5,
+        "models.generator.hidden": (8, 8),
+        "models.critic.hidden": (8, 8),
+    }
+    return population.with_values(config, {**small, **fields})
+
+
+def configs(**fields):
+    return [
+        tiny(**{**fields, "seed": seed, "optimizers.generator.learning_rate": rate})
+        for rate in (1e-3, 1e-2)
+        for seed in range(4)
+    ]
+
+
+def train(group, devices, in_turn=False, steps=STEPS):
+    plan = sweep.plan(group)._replace(mesh=parallel.device_mesh(jax.devices()[:devices]))
+    step = parallel.jit_members(plan.step, plan.mesh, in_turn=in_turn)
+    state = parallel.split_members(jax.jit(plan.init)(), plan.mesh)
+    for batch in sweep.batches(plan, 0, steps):
+        state, metrics = step(state, batch)
+    return state, metrics
+
+
+def alone(config, steps=STEPS):
+    gan = build.build(config)
+    source = data.open_source(**config.data)
+    state = build.initializer(config, gan)()
+    step = jax.jit(
+        lambda state, batch: train_step(state, source.prepare(batch), gan=gan, ema_decay=config.ema_decay)
+    )
+    stream = source.batches(seed=config.data.seed, n_critic=config.n_critic, batch_size=config.batch_size)
+    for batch in data.iterate(stream, 0, steps):
+        state, metrics = step(state, batch)
+    return state, metrics
+
+
+@functools.cache
+def trained():
+    (group,) = population.group(configs())
+    return train(group, 1)
+
+
+@pytest.mark.parametrize("place", [0, 6])
+def test_a_member_is_the_same_run_alone(place):
+    state, metrics = trained()
+    expected, expected_metrics = alone(configs()[place])
+    jax.tree.map(lambda x, y: CLOSE(x[place], y), state.state.generator.params, expected.generator.params)
+    jax.tree.map(lambda x, y: CLOSE(x[place], y), state.state.critic.opt_state, expected.critic.opt_state)
+    jax.tree.map(lambda x, y: CLOSE(x[place], y), metrics, expected_metrics)
+    assert (jax.random.key_data(state.state.key[place]) == jax.random.key_data(expected.key)).all()
+
+
+@pytest.mark.parametrize(("devices", "in_turn"), [(8, False), (2, True)])
+def test_devices_and_turns_change_nothing_but_time(devices, in_turn):
+    (group,) = population.group(configs())
+    state, metrics = train(group, devices, in_turn)
+    assert len(state.failed.sharding.device_set) == devices
+    jax.tree.map(CLOSE, state.state.generator.params, trained()[0].state.generator.params)
+    jax.tree.map(CLOSE, metrics, trained()[1])
+
+
+def test_no_word_passes_between_devices():
+    (group,) = population.group(configs())
+    plan = sweep.plan(group)
+    assert plan.mesh.size == 8
+    state = parallel.split_members(jax.jit(plan.init)(), plan.mesh)
+    batch = next(iter(sweep.batches(plan, 0, 1)))
+    text = parallel.jit_members(plan.step, plan.mesh).lower(state, batch).compile().as_text()
+    for collective in ("all-reduce", "all-gather", "all-to-all", "collective-permute"):
+        assert collective not in text
+
+
+def test_one_that_goes_non_finite_is_frozen_and_the_others_go_on():
+    broken = configs()
+    broken[2] = tiny(**{"seed": 2, "optimizers.generator.learning_rate": 1e38})
+    (group,) = population.group(broken)
+    state, metrics = train(group, 1)
+    failed = np.asarray(state.failed)
+    assert 1 < failed[2] <= STEPS
+    assert (np.delete(failed, 2) == 0).all()
+    assert state.state.step[2] == failed[2] - 1
+    assert np.isnan(metrics["critic_loss"][2])
+    assert np.isfinite(np.delete(metrics["critic_loss"], 2)).all()
+    expected, _ = trained()
+    for place in (0, 7):
+        jax.tree.map(
+            lambda x, y, place=place: CLOSE(x[place], y[place]),
+            state.state.generator.params,
+            expected.state.generator.params,
+        )
+
+
+def test_what_shares_a_program():
+    changes = [
+        {"seed": 0},
+        {"seed": 1},
+        {"seed": 0, "optimizers.critic.learning_rate": 0.5},
+        {"seed": 0, "loss": "hinge"},
+        {"seed": 0, "n_critic": 2},
+        {"seed": 1, "loss": "hinge", "ema_decay": 0.5},
+        {"seed": 0, "penalties.gradient_penalty.weight": 10.0},
+        {"seed": 0, "penalties.gradient_penalty.weight": 1.0},
+    ]
+    groups = population.group([tiny(**fields) for fields in changes])
+    assert [group.indices for group in groups] == [(0, 1, 2), (3, 5), (4,), (6, 7)]
+    assert [sorted(group.values) for group in groups] == [
+        ["optimizers.critic.learning_rate", "seed"],
+        ["ema_decay", "seed"],
+        ["seed"],
+        ["penalties.gradient_penalty.weight", "seed"],
+    ]
+    np.testing.assert_allclose(groups[3].values["penalties.gradient_penalty.weight"], [10, 1])
+    assert groups[0].values["seed"].tolist() == [0, 1, 0]
+
+
+def test_every_number_that_is_traced_can_be():
+    fields = {
+        "penalties.gradient_penalty.weight": 10.0,
+        "optimizers.critic.b1": 0.3,
+        "optimizers.critic.b2": 0.8,
+        "optimizers.generator.learning_rate": 1e-2,
+        "ema_decay": 0.5,
+    }
+    one = tiny(**fields)
+    (group,) = population.group([tiny(seed=3, **{name: 1.1 * v for name, v in fields.items()}), one])
+    assert set(group.values) == {"seed", *fields}
+    state, _ = train(group, 1, steps=2)
+    expected, _ = alone(one, steps=2)
+    jax.tree.map(lambda x, y: CLOSE(x[1], y), state.state.critic.params, expected.critic.params)
+    jax.tree.map(
+        lambda x, y: CLOSE(x[1], y), state.state.generator.ema_params, expected.generator.ema_params
+    )
+
+
+def test_a_copy_with_other_values():
+    config = ConfigDict({"a": {"b": 1.0}, "c": 2}).lock()
+    copy = population.with_values(config, {"a.b": jnp.float32(3), "a.d": {"e": 1}})
+    assert copy.a.b == 3
+    assert copy.a.d.e == 1
+    assert config.a.b == 1
+    assert "d" not in config.a

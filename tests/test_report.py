@@ -1,0 +1,94 @@
+"""The page of a run, and the critic's surface behind its points."""
+
+import base64
+import io
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import build, cli, loop, pictures, population, report
+from jaxgan.errors import SetupError
+from tests.commands import execute, main
+
+
+def images(page):
+    found = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
+    return [Image.open(io.BytesIO(base64.b64decode(text))) for text in found]
+
+
+def test_a_finished_run_has_its_page(finished):
+    directory, _ = finished
+    page = (directory / "report.html").read_text()
+    assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", page)
+    assert "<script" not in page
+    *timeline, animation = images(page)
+    assert len(timeline) == 4  # steps 0, 4, 8 and 12
+    assert animation.n_frames == 4
+    with Image.open(directory / "samples" / "12.png") as last:
+        assert np.array_equal(np.asarray(timeline[-1]), np.asarray(last))
+    for text in ("critic_loss", "generator_grad_norm", "12 steps in", "step 12"):
+        assert text in page
+
+
+def test_a_run_that_has_not_ended_gets_one_too(finished, tmp_path):
+    shutil.copytree(
+        finished[0], tmp_path / "run", ignore=shutil.ignore_patterns("receipt.json", "report.html")
+    )
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 16, "critic_l')  # killed while writing
+    result = execute("--workdir=run", cwd=tmp_path, module="experiments.report")
+    assert result.returncode == 0, result.stderr
+    assert "not finished" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    for arguments, message in (
+        ([], "no --workdir given"),
+        ([f"--workdir={tmp_path}"], "no metrics.jsonl"),
+    ):
+        with pytest.raises(SetupError, match=message):
+            main(report, *arguments)
+    (tmp_path / "metrics.jsonl").write_text("")
+    with pytest.raises(SetupError, match="has logged nothing yet"):
+        main(report, f"--workdir={tmp_path}")
+
+
+def state_of(**fields):
+    small = {"models.generator.hidden": (8,), "models.critic.hidden": (8,), **fields}
+    config = population.with_values(cli.load("gan_gaussians.py").values, small)
+    return build.initializer(config, build.build(config))()
+
+
+def test_the_surface_is_the_critic_at_every_place():
+    state = state_of()
+    surface = loop.make_surface(2.0)(state)
+    line = np.linspace(-2, 2, loop.SURFACE)
+    for row, column in ((0, 0), (0, 63), (63, 0), (10, 40)):
+        point = np.array([[line[column], line[row]]], np.float32)
+        logit = state.critic.apply_fn({"params": state.critic.params}, point, False)
+        np.testing.assert_allclose(surface[row, column], logit[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"models.critic.minibatch": "std"},
+        {"loss": "began", "began": {"gamma": 0.5, "lambda_k": 0.001}, "models.critic.code": 1},
+    ],
+)
+def test_critics_without_a_logit_a_point_have_none(fields):
+    assert loop.make_surface(2.0)(state_of(**fields)) is None
+
+
+def test_red_is_where_the_critic_sees_real():
+    points = np.array([[9.0, 9.0], [-9.0, -9.0]])
+    surface = np.tile(np.linspace(-1, 1, 8), (8, 1))  # rises to the right
+    picture = pictures.scatter(points[:1], points, "", surface).astype(int)
+    left, right = picture[300, 120], picture[300, 500]
+    assert left[2] > left[0]
+    assert right[0] > right[2]
+    blank = pictures.scatter(points[:1], points, "", np.full((8, 8), np.nan)).astype(int)
+    assert (blank[300, 120] == 255).all()

@@ -1,0 +1,254 @@
+"""The sweep command: what it leaves, that it resumes exactly, and what it refuses."""
+
+import csv
+import json
+import re
+import signal
+import subprocess
+
+import numpy as np
+import pytest
+
+from experiments import cli, population, results, sweep, sweep_page, workdir
+from jaxgan.errors import SetupError
+from tests.commands import command, environment, execute, main
+
+pytestmark = pytest.mark.xdist_group("sweep")  # one worker makes the sweep that they look at
+
+MODULE = "experiments.sweep"
+
+# Two problems, hence two programs; two rates, one of which explodes.
+TINY = """
+from experiments.configs import gan_gaussians
+
+def get_config():
+    config = gan_gaussians.get_config()
+    config.num_steps, config.batch_size = 30, 16
+    config.log_every = config.checkpoint_every = 5
+    config.sample_every = 12
+    config.models.generator.hidden = config.models.critic.hidden = (8, 8)
+    return config
+
+def sweep(add):
+    for problem in ("ring", "spiral"):
+        for rate in (1e-3, 1e38):
+            add(
+                {"data": {"name": problem, "path": ""}, "optimizers.generator.learning_rate": rate},
+                objective="NS", problem=problem, rate=rate,
+            )
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sweep") / "tiny.py"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture(scope="module")
+def swept(config):
+    result = execute(f"--config={config}", "--seeds=3", "--workdir=out", cwd=config.parent, module=MODULE)
+    assert result.returncode == 0, result.stderr
+    return config.parent / "out", result
+
+
+def table(directory):
+    with (directory / "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_line_a_run(swept):
+    directory, result = swept
+    assert "4 points, 3 seeds: 12 runs in 2 programs" in result.stdout
+    rows = table(directory)
+    assert len(rows) == 12
+    assert [row["seed"] for row in rows[:6]] == ["0", "1", "2"] * 2
+    for row in rows:
+        exploded = row["rate"] == "1e+38"
+        assert (row["failed"] != "") == exploded
+        assert (row["w1"] == "") == exploded
+        assert (row["modes"] == "") == (exploded or row["problem"] == "spiral")
+    assert len({row["w1"] for row in rows if row["w1"]}) == 6
+
+
+def test_curves_and_samples_stand_beside_it(swept):
+    directory, _ = swept
+    lines = workdir.read_lines(directory / "groups" / "0" / "curves.jsonl")
+    assert [line["step"] for line in lines] == [5, 10, 12, 15, 20, 24, 25, 30]
+    assert [line["step"] for line in lines if "w1" in line] == [12, 24, 30]
+    assert lines[-1]["critic_loss"][3:] == [None] * 3  # of the rate that explodes
+    with np.load(directory / "groups" / "0" / "last.npz", allow_pickle=False) as file:
+        assert file["samples"].shape == (6, 2048, 2)
+        assert (file["failed"] > 0).tolist() == [False] * 3 + [True] * 3
+
+
+def test_the_page_needs_no_other(swept):
+    page = (swept[0] / "report.html").read_text()
+    assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", page)
+    assert "url(http" not in page
+    assert "<script" not in page
+    rows = table(swept[0])
+    # A mean as it stands in the page, from the table of runs.
+    kept = [row for row in rows if row["problem"] == "ring" and row["w1"]]
+    assert f">{np.mean([float(row['w1']) for row in kept]):.3g}<" in page
+    assert page.count("<img ") == 2 + 2 * 3  # real points, and every seed of the better rate
+    assert "6 of which went non-finite" in page
+    assert "rate 0.001" in page
+    assert "rate 1e+38" not in page
+
+
+def test_a_finished_sweep_trains_nothing(swept, config):
+    directory, _ = swept
+    before = (directory / "results.csv").read_bytes()
+    again = execute(f"--config={config}", "--seeds=3", "--workdir=out", cwd=config.parent, module=MODULE)
+    assert again.returncode == 0, again.stderr
+    assert "step" not in again.stdout
+    assert (directory / "results.csv").read_bytes() == before
+
+
+def stop(signum, at, arguments, cwd):
+    """Starts a sweep and sends it a signal at the first line that begins so; returns how it ended."""
+    process = subprocess.Popen(
+        command(*arguments, module=MODULE),
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if line.startswith(at):
+            process.send_signal(signum)
+            break
+    _, stderr = process.communicate(timeout=120)
+    return process.returncode, stderr
+
+
+def test_a_stopped_sweep_ends_in_the_same_bits(swept, config, tmp_path):
+    arguments = (f"--config={config}", "--seeds=3", f"--workdir={tmp_path}/out")
+    status, stderr = stop(signal.SIGTERM, "program 1 of 2: step 10/30", arguments, tmp_path)
+    assert (status, stderr) == (143, "stopped by SIGTERM, checkpoint saved\n")
+    assert stop(signal.SIGKILL, "program 2 of 2: step 20/30", arguments, tmp_path)[0] == -9
+    assert not (tmp_path / "out" / "results.csv").exists()
+    rest = execute(*arguments, cwd=tmp_path, module=MODULE)
+    assert rest.returncode == 0, rest.stderr
+    assert "program 1 of 2: step" not in rest.stdout
+    whole = swept[0]
+    assert (tmp_path / "out" / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
+    for number in range(2):
+        curves = f"groups/{number}/curves.jsonl"
+        assert (tmp_path / "out" / curves).read_bytes() == (whole / curves).read_bytes()
+
+
+def test_a_directory_belongs_to_one_sweep(swept, config):
+    result = execute(f"--config={config}", "--seeds=2", "--workdir=out", cwd=config.parent, module=MODULE)
+    assert result.returncode == 2
+    assert "seeds was 3 and is now 2" in result.stderr
+
+
+def loaded(config, text):
+    path = config.parent / "other.py"
+    path.write_text(TINY[: TINY.index("def sweep")] + text)
+    return cli.load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def sweep(add): pass", "adds nothing"),
+        ("def sweep(add): add({'los': 'hinge'})", "sweep field 'los'.*loss"),
+        ("def sweep(add): add({'models.criti.hidden': (8,)})", "sweep field 'models.criti.hidden'"),
+        ("def sweep(add):\n    add({}, a=1)\n    add({}, a=1)", "twice"),
+        ("def sweep(add):\n    add({}, a=1)\n    add({}, b=1)", r"\['a'\], then \['b'\]"),
+    ],
+)
+def test_sweeps_that_cannot_be(config, text, message):
+    with pytest.raises(SetupError, match=message):
+        sweep.expand(loaded(config, text))
+
+
+def test_mistakes_in_a_point_are_refused_before_any_work(config, tmp_path, capsys, monkeypatch):
+    loaded(config, "def sweep(add):\n    add({'seed': 1})\n    add({'loss': 'hing'}, seed=2)")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SetupError, match=r"loss 'hing'.*hinge"):
+        main(sweep, f"--config={config.parent}/other.py")
+    with pytest.raises(SetupError, match="--seeds is 0"):
+        main(sweep, f"--config={config}", "--seeds=0")
+    assert not list(tmp_path.iterdir())
+
+
+def test_labels_are_the_fields_by_default_and_sections_may_be_given(config):
+    points = sweep.expand(
+        loaded(
+            config,
+            "def sweep(add):\n"
+            "    add({'loss': 'hinge', 'penalties': {'r1': {'weight': 1.0}}}, name='a')\n"
+            "    add({'penalties.r2': {'weight': 2.0}}, name='b')\n",
+        )
+    )
+    assert [point.labels for point in points] == [{"name": "a"}, {"name": "b"}]
+    assert points[0].config.penalties.to_dict() == {"r1": {"weight": 1.0}}
+    assert points[1].config.penalties.r2.weight == 2.0
+    plain = sweep.expand(loaded(config, "def sweep(add): add({'batch_size': 8})"))
+    assert plain[0].labels == {"batch_size": 8}
+    assert sweep.expand(loaded(config, ""))[0].labels == {"config": "other"}
+
+
+def test_convolutions_are_timed_once_and_the_faster_way_is_kept(tmp_path, monkeypatch):
+    config = cli.load("dcgan_mnist.py").values
+    small = {"batch_size": 4, "models.generator.width": 2, "models.critic.width": 2, "data.seed": 0}
+    members = [population.with_values(config, {**small, "seed": seed}) for seed in range(2)]
+    plan = sweep.plan(population.group(members)[0])
+    times = {False: 0.2, True: 0.1}
+    monkeypatch.setattr(sweep, "seconds_a_step", lambda plan, in_turn: times[in_turn])
+    assert sweep.choose(plan, tmp_path / "choice.json")
+    times[True] = 0.3
+    assert sweep.choose(plan, tmp_path / "choice.json")  # from the file: what it settled stays
+    assert json.loads((tmp_path / "choice.json").read_text())["one_by_one"] == 0.1
+    assert not sweep.choose(plan, tmp_path / "again.json")
+
+
+def test_both_ways_can_be_timed():
+    config = cli.load("gan_gaussians.py").values
+    small = {"batch_size": 4, "data.seed": 0, "models.generator.hidden": (4,)}
+    members = [population.with_values(config, {**small, "seed": seed}) for seed in range(2)]
+    plan = sweep.plan(population.group(members)[0])
+    assert all(sweep.seconds_a_step(plan, in_turn) > 0 for in_turn in (False, True))
+
+
+def run_of(seed, score, **labels):
+    return results.Run(labels, seed, 0, {"w1": [None, score]}, [5, 10], np.zeros((4, 2)))
+
+
+def test_the_page_takes_the_best_number_by_its_mean():
+    runs = [
+        run_of(seed, value, objective=name, rate=rate)
+        for name, rate, values in (
+            ("a", 0.1, (1, 3)),
+            ("a", 0.2, (2, 4)),
+            ("b", 0.1, (5, 5)),
+            ("b", 0.2, (4, 4)),
+        )
+        for seed, value in enumerate(values)
+    ]
+    layout = sweep_page.arrange(runs, "w1")
+    assert (layout.row, layout.column, layout.rows, layout.columns) == ("objective", None, ["a", "b"], [""])
+    assert layout.cells["a", ""].tuned == {"rate": 0.1}
+    assert layout.cells["b", ""].tuned == {"rate": 0.2}
+    text = sweep_page.score_table(layout, "w1", {"": {"w1": 0.5}})
+    assert "class=best>2<small>1 to 3</small>" in text
+    assert "Δ +2 (+1 to +3)" in text
+    assert "<td>real points</td><td>0.5</td>" in text
+
+
+def test_numbers_alone_are_rows():
+    runs = [run_of(0, 1.0, rate=rate, b1=0.5) for rate in (0.1, 0.2)]
+    assert sweep_page.arrange(runs, "w1").rows == ["0.1, 0.5", "0.2, 0.5"]
+
+
+def test_panels_are_dark_where_points_are():
+    limits = sweep_page.limits_of(np.array([[-1.0, -1.0], [1.0, 1.0]]))
+    picture = sweep_page.scatter_panel(np.array([[-1.0, 1.0], [np.nan, 0.0], [50.0, 0.0]]), limits, side=10)
+    assert (picture < 255).sum() == 1
+    assert picture[0, 0] < 255 or picture[:2, :2].min() < 255  # left and up
