@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import math
 import os
+import shlex
 import signal
 import sys
 import time
@@ -270,6 +271,7 @@ def write_report(
     points: Sequence[Point],
     plans: Sequence[Plan],
     runs: Sequence[results.Run],
+    command: str,
 ) -> None:
     """Writes ``report.html``."""
     layout = sweep_page.arrange(runs, "w1")
@@ -298,7 +300,6 @@ def write_report(
     head = "".join(f"<th>{x}</th>" for x in ("program", "runs", "steps", "time", "model-steps/s"))
     versions = ", ".join(f"{x} {importlib.metadata.version(x)}" for x in ("jaxgan", "jax", "flax", "optax"))
     devices = f"{jax.device_count()} × {jax.devices()[0].device_kind}"
-    seeds = len(runs) // len(points)
     sweep_page.write(
         directory / "report.html",
         title=name,
@@ -307,7 +308,7 @@ def write_report(
         floors=floors,
         shown=points[0].config.get("curves", ()),
         costs=f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>",
-        about=f"python -m experiments.sweep --config={name}.py --seeds={seeds}\n{versions}; {devices}",
+        about=f"python -m experiments.sweep {command}\n{versions}; {devices}",
     )
 
 
@@ -358,7 +359,7 @@ def main(argv: list[str]) -> None:
     identities = [(point.labels, point.config.seed + i) for point in points for i in range(values.seeds)]
     runs = results.read(directory, [each.indices for each in groups], identities)
     results.write_csv(directory / "results.csv", runs)
-    write_report(directory, config.name, points, plans, runs)
+    write_report(directory, config.name, points, plans, runs, shlex.join(argv[1:]))
     print(f"finished {directory}: results.csv, report.html")
 
 

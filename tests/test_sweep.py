@@ -83,7 +83,7 @@ def test_curves_and_samples_stand_beside_it(swept):
         assert (file["failed"] > 0).tolist() == [False] * 3 + [True] * 3
 
 
-def test_the_page_needs_no_other(swept):
+def test_the_page_needs_no_other(swept, config):
     page = (swept[0] / "report.html").read_text()
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", page)
     assert "url(http" not in page
@@ -93,6 +93,7 @@ def test_the_page_needs_no_other(swept):
     kept = [row for row in rows if row["problem"] == "ring" and row["w1"]]
     assert f">{np.mean([float(row['w1']) for row in kept]):.3g}<" in page
     assert page.count("<img ") == 2 + 2 * 3  # real points, and every seed of the better rate
+    assert f"python -m experiments.sweep --config={config} --seeds=3 --workdir=out" in page
     assert "6 of which went non-finite" in page
     assert "rate 0.001" in page
     assert "rate 1e+38" not in page
