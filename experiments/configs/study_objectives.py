@@ -1,7 +1,7 @@
 """The objectives of Lucic et al.'s table on problems whose truth is known, over seeds and learning rates.
 
-python -m experiments.sweep --config=study_objectives.py
-python -m experiments.sweep --config=study_objectives.py:quick
+    python -m experiments.sweep --config=study_objectives.py
+    python -m experiments.sweep --config=study_objectives.py:quick
 
 ``quick`` (the ring at one rate, 1,000 steps) takes 3 min 46 s on 2 cores. Expect NS and MM to lead it, and
 no objective to have arrived: an earth mover's distance of 0.74 is far from the 0.16 of real points. The
