@@ -3,7 +3,7 @@
     python -m experiments.run --config=objectives.py
     python -m experiments.run --config=objectives.py:BEGAN
 
-BEGAN takes 80 s on 2 cores. Expect it to sit on one or two of the eight modes, closely: what an
+BEGAN takes 61 s on 2 cores. Expect it to sit on one or two of the eight modes, closely: what an
 auto-encoder reconstructs well need not be all of the data. The rows are named MM, NS (the default), WGAN,
 WGAN-GP, LSGAN, DRAGAN and BEGAN.
 """
