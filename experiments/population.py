@@ -95,6 +95,8 @@ def with_values(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
             *parents, field = name.split(".")
             node = copy
             for parent in parents:
+                if parent not in node:
+                    node[parent] = ConfigDict()
                 node = node[parent]
             node[field] = value
     return copy

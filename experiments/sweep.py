@@ -25,7 +25,18 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments import build, cli, compilations, loop, population, results, scores, sweep_page, workdir
+from experiments import (
+    build,
+    cli,
+    compilations,
+    loop,
+    page,
+    population,
+    results,
+    scores,
+    sweep_page,
+    workdir,
+)
 from jaxgan import checkpoint, data, parallel
 from jaxgan.errors import SetupError, unknown
 from jaxgan.steps import Batch
@@ -48,6 +59,13 @@ class Point(NamedTuple):
     config: ConfigDict
 
 
+def _fits(value: Any, old: Any) -> bool:
+    kinds = (
+        (int, float) if isinstance(old, float) else (list, tuple) if isinstance(old, tuple) else type(old)
+    )
+    return old is None or (isinstance(value, kinds) and isinstance(value, bool) == isinstance(old, bool))
+
+
 def expand(config: cli.Config) -> list[Point]:
     """The points of a config's ``sweep(add)``; without one, the config alone.
 
@@ -68,6 +86,11 @@ def expand(config: cli.Config) -> list[Point]:
             optional = name.split(".")[0] in build.OPTIONAL
             if name not in known and not optional and not any(x.startswith(starts) for x in known):
                 raise unknown("sweep field", name, known)
+            if name in known and not _fits(fields[name], known[name]):
+                raise SetupError(
+                    f"sweep field {name} is {fields[name]!r}: give a {type(known[name]).__name__}, as"
+                    f" {known[name]!r}"
+                )
         labels = labels or dict(fields)
         if any(point.labels == labels for point in points):
             raise SetupError(f"the sweep adds {labels} twice: give the second other labels")
@@ -80,7 +103,12 @@ def expand(config: cli.Config) -> list[Point]:
     if config.sweep is None:
         add({}, config=config.name)
     else:
-        config.sweep(add)
+        try:
+            config.sweep(add)
+        except SetupError:
+            raise
+        except Exception as error:
+            raise SetupError(f"the sweep of {config.name}: {type(error).__name__}: {error}") from error
     if not points:
         raise SetupError(f"the sweep of {config.name} adds nothing: call add({{field: value}}) in it")
     return points
@@ -282,11 +310,12 @@ def write_report(
         if column not in floors and config.data.name in data.PROBLEMS:
             problem = data.make_problem(**config.data)
             real[column], floors[column] = scores.held_out(problem, config), scores.floor(problem, config)
-    lines = []
+    lines, total = [], 0.0
     for i, each in enumerate(plans):
         done = workdir.read_json(directory / "groups" / str(i) / results.DONE)
         config, count = each.group.config, done["members"]
         rate = count * config.num_steps / max(done["seconds"], 1e-9)
+        total += done["seconds"]
         how = "one by one" if done["in_turn"] else "at once"
         what = ", ".join(
             str(x) for x in points[each.group.indices[0] // (len(runs) // len(points))].labels.values()
@@ -295,9 +324,7 @@ def write_report(
             f"<tr><td>{i + 1}: {html.escape(what)}, ...</td><td>{count} {how}</td>"
             f"<td>{config.num_steps:,}</td><td>{done['seconds']:,.0f} s</td><td>{rate:,.0f}</td></tr>"
         )
-    total = sum(workdir.read_json(d / results.DONE)["seconds"] for d in (directory / "groups").iterdir())
     lines.append(f"<tr><td>all</td><td>{len(runs)}</td><td></td><td>{total:,.0f} s</td><td></td></tr>")
-    head = "".join(f"<th>{x}</th>" for x in ("program", "runs", "steps", "time", "model-steps/s"))
     versions = ", ".join(f"{x} {importlib.metadata.version(x)}" for x in ("jaxgan", "jax", "flax", "optax"))
     devices = f"{jax.device_count()} × {jax.devices()[0].device_kind}"
     sweep_page.write(
@@ -307,7 +334,7 @@ def write_report(
         real=real,
         floors=floors,
         shown=points[0].config.get("curves", ()),
-        costs=f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>",
+        costs=page.table(["program", "runs", "steps", "time", "model-steps/s"], lines),
         about=f"python -m experiments.sweep {command}\n{versions}; {devices}",
     )
 

@@ -21,7 +21,7 @@ class Cell(NamedTuple):
 
     Attributes:
       runs: one a seed.
-      tuned: the numbers, by label, that were chosen for it because their mean is best.
+      tuned: by label, what was chosen for it because its mean is best.
     """
 
     runs: list[Run]
@@ -55,24 +55,32 @@ def _better(name: str) -> bool:
     return scores.MEANINGS.get(name, (False, ""))[0]
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if _is_number(value) else str(value)
+
+
 def arrange(runs: Sequence[Run], metric: str) -> Layout:
-    """Rows by the first label that is a name, columns by the second; over numbers the best mean is taken.
+    """Rows by the first label that is a name, columns by the second; over the rest the best mean is taken.
 
     With no names every point is a row.
     """
     labels = runs[0].labels
-    names = [name for name in labels if any(isinstance(run.labels[name], str) for run in runs)]
+    names = [name for name in labels if not all(_is_number(run.labels[name]) for run in runs)]
     row = names[0] if names else ", ".join(labels)
     column = names[1] if len(names) > 1 else None
     tuned = [name for name in labels if names and name not in names[:2]]
 
     def place(run: Run) -> tuple[str, str]:
-        first = run.labels[row] if names else ", ".join(f"{value:g}" for value in run.labels.values())
+        first = run.labels[row] if names else ", ".join(map(_text, run.labels.values()))
         return str(first), str(run.labels[column]) if column else ""
 
-    found: dict[tuple[str, str], dict[tuple[Any, ...], list[Run]]] = {}
+    found: dict[tuple[str, str], dict[tuple[str, ...], list[Run]]] = {}
     for run in runs:
-        settings = tuple(run.labels[name] for name in tuned)
+        settings = tuple(_text(run.labels[name]) for name in tuned)
         found.setdefault(place(run), {}).setdefault(settings, []).append(run)
 
     def worth(group: list[Run]) -> tuple[int, float]:
@@ -83,8 +91,8 @@ def arrange(runs: Sequence[Run], metric: str) -> Layout:
 
     cells = {}
     for key, by_settings in found.items():
-        settings, best = min(by_settings.items(), key=lambda item: worth(item[1]))
-        cells[key] = Cell(best, dict(zip(tuned, settings, strict=True)))
+        best = min(by_settings.values(), key=worth)
+        cells[key] = Cell(best, {name: best[0].labels[name] for name in tuned})
     rows = list(dict.fromkeys(key[0] for key in cells))
     columns = list(dict.fromkeys(key[1] for key in cells))
     return Layout(row, column, cells, rows, columns)
@@ -141,9 +149,7 @@ def score_table(layout: Layout, metric: str, floors: Mapping[str, Mapping[str, f
                 both = ~np.isnan(values) & ~np.isnan(other)
                 gap = statistics.interval((values - other)[both])
                 notes.append(f"Δ {gap.mean:+.3g} ({gap.low:+.3g} to {gap.high:+.3g})")
-            notes += [
-                f"{name} {value:g}" for name, value in cell.tuned.items() if not isinstance(value, str)
-            ]
+            notes += [f"{name} {_text(value)}" for name, value in cell.tuned.items()]
             if failed := len(values) - len(alive):
                 notes.append(f"{failed} of {len(values)} failed")
             small = "".join(f"<small>{html.escape(note)}</small>" for note in notes)
@@ -205,7 +211,7 @@ def curves(layout: Layout, metric: str) -> str:
     for axes, column in zip(panels, columns, strict=True):
         for number, row in enumerate(layout.rows):
             cell = layout.cells.get((row, column))
-            if cell is None:
+            if cell is None or metric not in cell.runs[0].curves:
                 continue
             table = np.array(
                 [[math.nan if v is None else v for v in run.curves[metric]] for run in cell.runs], float
@@ -324,7 +330,7 @@ def write(
       costs: a table of the programs, HTML.
       about: how it was made, plain text.
     """
-    found = [name for name in scores.MEANINGS if name in runs[0].curves]
+    found = [name for name in scores.MEANINGS if any(name in run.curves for run in runs)]
     metrics = found or ["critic_loss", "generator_loss"]
     layout = arrange(runs, metrics[0])
     steps = sum(value is not None for value in runs[0].curves[metrics[0]])
@@ -333,7 +339,7 @@ def write(
     parts.append(
         f"<p>{len(runs)} runs, {failed} of which went non-finite. Numbers are means over seeds with the"
         " 95 % bootstrap interval; Δ is the difference to the column's best, or to the row none"
-        " where there is one, paired by seed. Where a number was swept over, the value"
+        " where there is one, paired by seed. Where more was swept over, the value"
         f" whose mean {metrics[0]} is best was taken, on the same seeds.</p>"
     )
     for number, metric in enumerate(metrics):

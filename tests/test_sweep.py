@@ -158,6 +158,9 @@ def loaded(config, text):
     ("text", "message"),
     [
         ("def sweep(add): pass", "adds nothing"),
+        ("def sweep(add): add({'batch_size': 'x'})", "sweep field batch_size is 'x': give a int"),
+        ("def sweep(add): add({'ema_decay': True})", "sweep field ema_decay is True: give a float"),
+        ("def sweep(add): 1 / 0", "ZeroDivisionError"),
         ("def sweep(add): add({'los': 'hinge'})", "sweep field 'los'.*loss"),
         ("def sweep(add): add({'models.criti.hidden': (8,)})", "sweep field 'models.criti.hidden'"),
         ("def sweep(add):\n    add({}, a=1)\n    add({}, a=1)", "twice"),
@@ -241,6 +244,36 @@ def test_the_page_takes_the_best_number_by_its_mean():
     assert "class=best>2<small>1 to 3</small>" in text
     assert "Δ +2 (+1 to +3)" in text
     assert "<td>real points</td><td>0.5</td>" in text
+
+
+def test_labels_of_any_kind_are_shown():
+    hidden = [run_of(0, 1.0, hidden=(8, 8)), run_of(0, 2.0, hidden=(8,))]
+    assert sweep_page.arrange(hidden, "w1").rows == ["(8, 8)", "(8,)"]
+    runs = [
+        run_of(0, score, loss=loss, data={"name": "ring"}, norm=norm)
+        for loss in ("a", "b")
+        for score, norm in ((1.0, "layer"), (2.0, "none"))
+    ]
+    layout = sweep_page.arrange(runs, "w1")
+    assert (layout.rows, layout.columns) == (["a", "b"], ["{'name': 'ring'}"])
+    assert "<small>norm layer</small>" in sweep_page.score_table(layout, "w1", {})
+
+
+def test_the_critics_loss_against_the_distance():
+    distances = [3.0, 2.0, 1.5, 1.0]
+    falls = results.Run(
+        {"a": "x"},
+        0,
+        0,
+        {"w1": distances, "critic_loss": [-3.0, -2.5, -1.0, 0.0]},
+        [1, 2, 3, 4],
+        np.zeros(1),
+    )
+    assert sweep_page.correlation(falls, "w1") == -1.0
+    still = falls._replace(curves={"w1": distances, "critic_loss": [1.0, 1.0, 1.0, 1.0]})
+    assert np.isnan(sweep_page.correlation(still, "w1"))
+    mixed = falls._replace(curves={"w1": distances, "critic_loss": [1.0, 3.0, 2.0, None]})
+    assert sweep_page.correlation(mixed, "w1") == pytest.approx(-0.5)  # 1 − 6 (4 + 1 + 1) / (3 · 8)
 
 
 def test_numbers_alone_are_rows():
