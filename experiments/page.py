@@ -59,7 +59,12 @@ def picture(pixels: np.ndarray) -> str:
 
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return address(file.getvalue())
+
+
+def address(png: bytes) -> str:
+    """The address of an image whose bytes stand in the page itself."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def write(path: Path, title: str, parts: Sequence[str]) -> None:

@@ -5,7 +5,6 @@
 ``experiments.run`` writes it when a run ends; this does for one that has not.
 """
 
-import base64
 import html
 import io
 import json
@@ -68,15 +67,11 @@ def timeline(found: Sequence[tuple[int, Path]]) -> str:
     """Some of the pictures, evenly chosen, the first and the last among them."""
     places = np.unique(np.linspace(0, len(found) - 1, MAX_PICTURES).round().astype(int))
     figures = "".join(
-        f'<figure style="width: 23%"><img alt="samples at step {step}" src="{_file(path)}">'
+        f'<figure style="width: 23%"><img alt="samples at step {step}" src="{page.address(path.read_bytes())}">'
         f"<figcaption>step {step:,}</figcaption></figure>"
         for step, path in (found[i] for i in places)
     )
     return f'<div style="display: flex; flex-wrap: wrap; gap: 1%">{figures}</div>'
-
-
-def _file(path: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def animation(found: Sequence[tuple[int, Path]]) -> str:
@@ -93,8 +88,7 @@ def animation(found: Sequence[tuple[int, Path]]) -> str:
     frames[0].save(
         file, "PNG", save_all=True, append_images=frames[1:], duration=FRAME_SECONDS * 1000, loop=0
     )
-    source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-    return f'<figure><img alt="animation of the samples" src="{source}"></figure>'
+    return f'<figure><img alt="animation of the samples" src="{page.address(file.getvalue())}"></figure>'
 
 
 def _facts(directory: Path, config: Mapping[str, Any]) -> str:

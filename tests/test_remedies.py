@@ -58,7 +58,10 @@ def close(ours, theirs, rtol=1e-5, atol=1e-6):
 
 def test_label_smoothing_is_cross_entropy_with_soft_labels():
     real, fake = np.array([0.3, -2.0, 5.0]), np.array([1.0, -4.0])
-    d = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
+
+    def d(x):
+        return 1 / (1 + np.exp(-x))
+
     expected = -np.mean(0.9 * np.log(d(real)) + 0.1 * np.log(1 - d(real))) - np.mean(np.log(1 - d(fake)))
     pair = one_sided_label_smoothing(NS, real_label=0.9)
     np.testing.assert_allclose(pair.critic(jnp.array(real), jnp.array(fake)), expected, rtol=1e-6)
