@@ -67,7 +67,8 @@ def timeline(found: Sequence[tuple[int, Path]]) -> str:
     """Some of the pictures, evenly chosen, the first and the last among them."""
     places = np.unique(np.linspace(0, len(found) - 1, MAX_PICTURES).round().astype(int))
     figures = "".join(
-        f'<figure style="width: 23%"><img alt="samples at step {step}" src="{page.address(path.read_bytes())}">'
+        f'<figure style="width: 23%"><img alt="samples at step {step}"'
+        f' src="{page.address(path.read_bytes())}">'
         f"<figcaption>step {step:,}</figcaption></figure>"
         for step, path in (found[i] for i in places)
     )
