@@ -343,12 +343,13 @@ def write(
         f" whose mean {metrics[0]} is best was taken, on the same seeds.</p>"
     )
     for number, metric in enumerate(metrics):
-        meaning = scores.MEANINGS.get(metric, (False, ""))[1]
-        better = ("more" if _better(metric) else "less") + " is better"
-        parts.append(f"<h2>{html.escape(metric)}</h2><p>{html.escape(meaning)}; {better}</p>")
+        meaning = "as logged; the losses of different objectives do not compare"
+        if found:
+            meaning = f"{scores.MEANINGS[metric][1]}; {'more' if _better(metric) else 'less'} is better"
+        parts.append(f"<h2>{html.escape(metric)}</h2><p>{html.escape(meaning)}</p>")
         parts.append(score_table(layout, metric, floors))
         if number == 0:
-            parts.append(ranking(layout, metric))
+            parts.append(ranking(layout, metric) if found else "")
             parts.append(f"<h2>Learning curves</h2>{''.join(curves(layout, x) for x in (metric, *shown))}")
             if found and steps >= MIN_SIGNAL:
                 parts.append(
