@@ -76,6 +76,11 @@ def networks(config: ConfigDict) -> tuple[Network, Network]:
         "mlp": lambda: arithmetic.mlp(math.prod(shape), theirs.hidden, 1),
         "resnet": lambda: arithmetic.resnet_critic(size, channels, theirs.width, spectral),
     }
+    if config.loss == build.BEGAN:
+        if theirs.family != "mlp":
+            raise ValueError(f"an auto-encoder of family {theirs.family} is not counted by hand")
+        middle = (*theirs.hidden, theirs.code, *reversed(theirs.hidden))
+        return generators[ours.family](), arithmetic.mlp(math.prod(shape), middle, math.prod(shape))
     return generators[ours.family](), critics[theirs.family]()
 
 

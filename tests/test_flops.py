@@ -20,11 +20,13 @@ TINY = {
     "sngan_mnist": {"data.size": 16, "models.generator.width": 8, "models.critic.width": 8},
     "gan_gaussians": {"models.generator.hidden": (32, 32), "models.critic.hidden": (32, 32)},
     "sngan_cifar10": {"data.size": 16, "models.generator.width": 16, "models.critic.width": 16},
+    "objectives:BEGAN": {"models.generator.hidden": (32, 32), "models.critic.hidden": (32, 16)},
 }
 
 
 def tiny(name):
-    config = cli.load(f"{name}.py").values.copy_and_resolve_references()
+    stem, colon, argument = name.partition(":")
+    config = cli.load(f"{stem}.py{colon}{argument}").values.copy_and_resolve_references()
     config.update_from_flattened_dict(TINY[name])
     return config
 
