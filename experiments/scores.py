@@ -1,12 +1,14 @@
 """How near a population's samples are to the truth, where the truth is known."""
 
-import functools
+import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments.compilations import count_cores
 from jaxgan import data
 from jaxgan.metrics import points
 from jaxgan.state import GANState
@@ -50,31 +52,28 @@ def of_points(problem: data.Problem, config: ConfigDict) -> Callable[[np.ndarray
     """The scores of (P, NUM_POINTS, dim) samples: by name, (P,); NaN where a sample is not finite."""
     real = held_out(problem, config)
     key = jax.random.fold_in(jax.random.key(config.data.seed), DIRECTIONS_KEY)
-    lines = points.directions(key, NUM_DIRECTIONS, problem.dim)
-    modes = problem.modes
+    lines = np.asarray(points.directions(key, NUM_DIRECTIONS, problem.dim))
 
-    # The real points are an argument: XLA would sort a constant while it compiles, for half a minute.
     @jax.jit
-    @functools.partial(jax.vmap, in_axes=(0, None, None))
-    def cheap(samples: Array, real: Array, lines: Array) -> dict[str, Array]:
-        found = {"sliced_w1": points.sliced_w1(samples, real, lines)}
-        if modes is not None:
-            served = points.mode_scores(samples, *modes)
-            found |= {
-                "modes": served.found,
-                "high_quality": served.high_quality,
-                "kl_modes": served.kl,
-            }
-        return found
+    @jax.vmap
+    def of_modes(samples: Array) -> dict[str, Array]:
+        assert problem.modes is not None
+        served = points.mode_scores(samples, *problem.modes)
+        return {"modes": served.found, "high_quality": served.high_quality, "kl_modes": served.kl}
 
-    def exact(samples: np.ndarray) -> float:
+    def distances(samples: np.ndarray) -> tuple[float, float]:
         if not np.isfinite(samples).all():
-            return float("nan")
-        return points.w1(samples[:NUM_PAIRED], real[:NUM_PAIRED])
+            return math.nan, math.nan
+        exact = points.w1(samples[:NUM_PAIRED], real[:NUM_PAIRED])
+        return exact, points.sliced_w1(samples, real, lines)
 
     def score(samples: np.ndarray) -> dict[str, np.ndarray]:
-        found = {"w1": np.array([exact(each) for each in samples])}
-        return found | {name: np.asarray(column) for name, column in cheap(samples, real, lines).items()}
+        with ThreadPoolExecutor(count_cores()) as pool:
+            exact, sliced = np.array(list(pool.map(distances, samples))).T
+        found = {"w1": exact, "sliced_w1": sliced}
+        if problem.modes is not None:
+            found |= {name: np.asarray(column) for name, column in of_modes(samples).items()}
+        return found
 
     return score
 

@@ -252,8 +252,9 @@ def train(plan: Plan, directory: Path, title: str, signals: Sequence[int]) -> No
                     if signals:
                         break
                     step += 1
-                    jax.block_until_ready(metrics)  # one step ahead, so that devices do not idle
+                    before = metrics
                     state, metrics = step_fn(state, batch)
+                    jax.block_until_ready(before)  # one step ahead, so that devices do not idle
                     last = step == config.num_steps
                     scored = step % config.sample_every == 0 or last
                     if step % config.log_every == 0 or scored:

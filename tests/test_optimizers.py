@@ -1,3 +1,5 @@
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -81,3 +83,23 @@ def test_bounds_and_rates_may_be_traced():
 
     rates, bounds = jnp.array([0.1, 0.1, 1.0]), jnp.array([0.05, 0.5, 0.5])
     np.testing.assert_allclose(jax.vmap(after_an_update)(rates, bounds), [0.05, 0.1, 0.5], rtol=1e-6)
+
+
+NAMES = sorted(optimizers._optimizers())
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "lbfgs"])  # that one needs the loss
+def test_every_number_of_an_optimiser_may_be_traced(name):
+    parameters = inspect.signature(getattr(optax, name)).parameters
+    numbers = [field for field, given in parameters.items() if isinstance(given.default, float)]
+    params = {"w": jnp.ones((3, 2))}
+
+    def update(values):
+        tx = optimizers.build(name, **{"learning_rate": 1e-3, **values})
+        return tx.update(params, tx.init(params), params)[0]
+
+    # A 0 leaves its part out of the program, and is never traced.
+    values = {"learning_rate": 1e-3} | {field: parameters[field].default or 0.1 for field in numbers}
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4), jax.jit(update)(values), update(values)
+    )

@@ -157,6 +157,45 @@ def test_every_number_that_is_traced_can_be():
     )
 
 
+@pytest.mark.parametrize(
+    ("base", "fields"),
+    [
+        (
+            "remedies.py:replay",
+            {
+                "remedies.label_smoothing.real_label": 0.8,
+                "remedies.top_k.share": 0.3,
+                "remedies.top_k.decay": 0.9,
+                "remedies.instance_noise.std": 0.4,
+                "remedies.replay.share": 0.3,
+                "remedies.historical_averaging.weight": 0.2,
+            },
+        ),
+        ("objectives.py:BEGAN", {"began.gamma": 0.3, "began.lambda_k": 0.1}),
+        (
+            "objectives.py:WGAN",
+            {
+                "optimizers.critic.clip": 0.2,
+                "optimizers.critic.decay": 0.5,
+                "penalties.dragan.weight": 3.0,
+                "penalties.dragan.target": 0.5,
+            },
+        ),
+    ],
+)
+def test_numbers_of_remedies_objectives_and_optimisers_are_traced(base, fields):
+    counts = {"remedies.instance_noise.steps": 9} if base.startswith("remedies") else {}
+    one = tiny(base, seed=3, **counts, **fields)
+    other = tiny(base, seed=3, **counts, **{name: value / 2 for name, value in fields.items()})
+    (group,) = population.group([other, one])
+    assert set(group.values) == {"seed", *fields}
+    state, _ = train(group, 1, steps=2)
+    expected, _ = alone(one, steps=2)
+    for player in ("generator", "critic"):
+        params = [getattr(game, player).params for game in (state.state, expected)]
+        jax.tree.map(lambda x, y: CLOSE(x[1], y), *params)
+
+
 def test_a_copy_with_other_values():
     config = ConfigDict({"a": {"b": 1.0}, "c": 2}).lock()
     copy = population.with_values(config, {"a.b": jnp.float32(3), "a.d": {"e": 1}})
