@@ -37,7 +37,8 @@ def discrimination(x: Array, others: Array) -> Array:
       Salimans et al., 2016, Improved Techniques for Training GANs, section 3.2,
       https://arxiv.org/abs/1606.03498
     """
-    distances = jnp.sum(jnp.abs(x[:, None] - others[None]), -1)
+    # Dimension by dimension: XLA sums a short last axis five times slower on a CPU.
+    distances = sum(jnp.abs(x[:, None, :, c] - others[None, :, :, c]) for c in range(x.shape[-1]))
     return jnp.sum(jnp.exp(-distances), 1)
 
 
