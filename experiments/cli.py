@@ -132,17 +132,19 @@ def unshared(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
 
 
 def flatten(config: config_dict.ConfigDict, prefix: str = "") -> dict[str, Any]:
-    """A config's leaves by their dotted names.
+    """A config's leaves by their dotted names; a section with nothing in it is one: its name can mean a lot.
 
-    >>> flatten(config_dict.ConfigDict({"a": {"b": 1}, "c": 2}))
-    {'a.b': 1, 'c': 2}
+    >>> flatten(config_dict.ConfigDict({"a": {"b": 1}, "c": 2, "d": {}}))
+    {'a.b': 1, 'c': 2, 'd': {}}
     """
     flat: dict[str, Any] = {}
     for name, value in config.items():
-        if isinstance(value, config_dict.ConfigDict):
+        if not isinstance(value, config_dict.ConfigDict):
+            flat[prefix + name] = value
+        elif value:
             flat.update(flatten(value, f"{prefix}{name}."))
         else:
-            flat[prefix + name] = value
+            flat[prefix + name] = {}
     return flat
 
 

@@ -125,14 +125,16 @@ def test_what_shares_a_program():
         {"seed": 1, "loss": "hinge", "ema_decay": 0.5},
         {"seed": 0, "penalties.gradient_penalty.weight": 10.0},
         {"seed": 0, "penalties.gradient_penalty.weight": 1.0},
+        {"seed": 0, "remedies": {"feature_matching": {}}},
     ]
     groups = population.group([tiny(**fields) for fields in changes])
-    assert [group.indices for group in groups] == [(0, 1, 2), (3, 5), (4,), (6, 7)]
+    assert [group.indices for group in groups] == [(0, 1, 2), (3, 5), (4,), (6, 7), (8,)]
     assert [sorted(group.values) for group in groups] == [
         ["optimizers.critic.learning_rate", "seed"],
         ["ema_decay", "seed"],
         ["seed"],
         ["penalties.gradient_penalty.weight", "seed"],
+        ["seed"],
     ]
     np.testing.assert_allclose(groups[3].values["penalties.gradient_penalty.weight"], [10, 1])
     assert groups[0].values["seed"].tolist() == [0, 1, 0]

@@ -26,6 +26,7 @@ def get_config() -> ConfigDict:
     config.batch_size = 128
     config.log_every = config.sample_every = 100
     config.checkpoint_every = 1000
+    config.ema_decay = 0.0  # a line on its way, not the mean of where it was
     config.data = {"name": "parallel_lines", "path": "", "theta": THETAS[0]}
     config.latent = {"prior": "uniform", "dim": 1}
     config.models.generator.hidden = ()

@@ -19,19 +19,19 @@ from jaxgan.errors import unknown
 REMEDIES = {
     "none": {},
     "feature_matching": {"remedies": {"feature_matching": {}}},
-    "historical_averaging": {"remedies": {"historical_averaging": {"weight": 0.01}}},
-    "instance_noise": {"remedies": {"instance_noise": {"std": 0.5, "steps": 1500}}},
-    "label_smoothing": {"remedies": {"label_smoothing": {"real_label": 0.9}}},
+    "historical_averaging": {"remedies": {"historical_averaging": {"weight": 3.0}}},
+    "instance_noise": {"remedies": {"instance_noise": {"std": 2.0, "steps": 4000}}},
+    "label_smoothing": {"remedies": {"label_smoothing": {"real_label": 0.7}}},
     "minibatch_discrimination": {"models": {"critic": {"minibatch": "discrimination"}}},
     "minibatch_distance": {"models": {"critic": {"minibatch": "distance"}}},
     "minibatch_std": {"models": {"critic": {"minibatch": "std"}}},
-    "replay": {"remedies": {"replay": {"size": 12_800, "share": 0.5}}},
-    "top_k": {"remedies": {"top_k": {"share": 0.5, "decay": 0.999}}},
+    "replay": {"remedies": {"replay": {"size": 128_000, "share": 0.5}}},
+    "top_k": {"remedies": {"top_k": {"share": 0.25, "decay": 0.999}}},
     "two_time_scales": {
         "optimizers": {"generator": {"learning_rate": 2e-4}, "critic": {"learning_rate": 2e-3}}
     },
     "unrolled": {
-        "remedies": {"unrolled": {"steps": 5}},
+        "remedies": {"unrolled": {"steps": 10}},
         "optimizers": {"critic": {"eps_root": 1e-8}},
     },
 }
@@ -42,8 +42,9 @@ def get_config(remedy: str = "replay") -> ConfigDict:
     if remedy not in REMEDIES:
         raise unknown("remedy", remedy, REMEDIES)
     config = gan_gaussians.get_config()
-    config.num_steps = 3000
-    config.batch_size = 128
+    config.num_steps = 2000
+    config.batch_size = 64
+    config.ema_decay = 0.0  # the mean of the places a generator wandered through is none of them
     config.models.generator.hidden = config.models.critic.hidden = (64, 64)
     config.optimizers.generator.update({"learning_rate": 2e-3, "b1": 0.9})
     config.optimizers.critic.update({"learning_rate": 2e-4, "b1": 0.9})
