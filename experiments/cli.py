@@ -132,7 +132,7 @@ def unshared(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
 
 
 def flatten(config: config_dict.ConfigDict, prefix: str = "") -> dict[str, Any]:
-    """A config's leaves by their dotted names; a section with nothing in it is one: its name can mean a lot.
+    """A config's leaves by their dotted names; empty sections, whose names may tell, too.
 
     >>> flatten(config_dict.ConfigDict({"a": {"b": 1}, "c": 2, "d": {}}))
     {'a.b': 1, 'c': 2, 'd': {}}
