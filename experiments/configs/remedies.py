@@ -20,7 +20,7 @@ REMEDIES = {
     "none": {},
     "feature_matching": {"remedies": {"feature_matching": {}}},
     "historical_averaging": {"remedies": {"historical_averaging": {"weight": 3.0}}},
-    "instance_noise": {"remedies": {"instance_noise": {"std": 2.0, "steps": 4000}}},
+    "instance_noise": {"remedies": {"instance_noise": {"std": 1.0, "steps": 2000}}},
     "label_smoothing": {"remedies": {"label_smoothing": {"real_label": 0.7}}},
     "minibatch_discrimination": {"models": {"critic": {"minibatch": "discrimination"}}},
     "minibatch_distance": {"models": {"critic": {"minibatch": "distance"}}},
@@ -37,16 +37,29 @@ REMEDIES = {
 }
 
 
-def get_config(remedy: str = "replay") -> ConfigDict:
-    """``remedies.py:none`` collapses: its critic learns ten times slower than its generator."""
+# Two that collapse: a critic that learns ten times slower than its generator, and one that is so far ahead
+# that the saturating loss leaves the generator little to learn from.
+SETUPS = {
+    "slow_critic": {
+        "optimizers": {"generator": {"learning_rate": 2e-3}, "critic": {"learning_rate": 2e-4}},
+    },
+    "saturating": {"loss": "minimax", "n_critic": 5},
+}
+
+
+def get_config(argument: str = "replay") -> ConfigDict:
+    """A remedy, and after a comma the set-up, ``slow_critic`` if not given; ``none`` is without one."""
+    remedy, _, setup = argument.partition(",")
     if remedy not in REMEDIES:
         raise unknown("remedy", remedy, REMEDIES)
+    if (setup := setup or "slow_critic") not in SETUPS:
+        raise unknown("set-up", setup, SETUPS)
     config = gan_gaussians.get_config()
     config.num_steps = 2000
     config.batch_size = 64
     config.ema_decay = 0.0  # the mean of the places a generator wandered through is none of them
     config.models.generator.hidden = config.models.critic.hidden = (64, 64)
-    config.optimizers.generator.update({"learning_rate": 2e-3, "b1": 0.9})
-    config.optimizers.critic.update({"learning_rate": 2e-4, "b1": 0.9})
+    config.optimizers.generator.b1 = config.optimizers.critic.b1 = 0.9
+    config.update(SETUPS[setup])
     config.update(REMEDIES[remedy])
     return config

@@ -24,8 +24,9 @@ def get_config() -> ConfigDict:
 
 
 def sweep(add: Callable[..., None]) -> None:
-    """Every remedy, alone."""
-    for name in remedies.REMEDIES:
-        row = remedies.get_config(name)
-        fields = {field: row[field] for field in ("models", "optimizers", "remedies") if field in row}
-        add(fields, remedy=name)
+    """Every remedy, alone, in both set-ups."""
+    for setup in remedies.SETUPS:
+        for name in remedies.REMEDIES:
+            row = remedies.get_config(f"{name},{setup}")
+            sections = ("loss", "n_critic", "models", "optimizers", "remedies")
+            add({field: row[field] for field in sections if field in row}, remedy=name, setup=setup)
