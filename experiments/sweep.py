@@ -115,9 +115,18 @@ def expand(config: cli.Config) -> list[Point]:
 
 
 def members(points: Sequence[Point], seeds: int) -> list[ConfigDict]:
-    """A config a point and seed; seeds count on from the config's own, batches are the same for all."""
+    """A config a point and seed; seeds count on from the config's own, batches are the same for all.
+
+    Raises:
+      SetupError: they would count past the last seed there is.
+    """
     found = []
     for point in points:
+        if point.config.seed + seeds > 2**32:
+            raise SetupError(
+                f"--seeds is {seeds}: from config field seed {point.config.seed} on there are"
+                f" {2**32 - point.config.seed}"
+            )
         data_seed = build.data_seed(point.config)
         for i in range(seeds):
             values = {"seed": point.config.seed + i, "data.seed": data_seed}

@@ -94,7 +94,7 @@ def test_a_signal_before_training_begins(signum, status, tmp_path):
     assert re.fullmatch("error: .* before training began\n", stderr), stderr
 
 
-@pytest.mark.parametrize(("name", "steps", "times"), [("gan_gaussians", 150, 2), ("wgan_gp_mnist", 24, 1)])
+@pytest.mark.parametrize(("name", "steps", "times"), [("gan_gaussians", 100, 2), ("wgan_gp_mnist", 24, 1)])
 def test_killed_runs_end_in_the_same_bits(configs, tmp_path, name, steps, times):
     # A checkpoint every step or two, so that kills fall into savings.
     options = (f"--config.num_steps={steps}", "--config.checkpoint_every=2", "--config.sample_every=1000")

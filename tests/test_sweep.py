@@ -179,6 +179,8 @@ def test_mistakes_in_a_point_are_refused_before_any_work(config, tmp_path, capsy
         main(sweep, f"--config={config.parent}/other.py")
     with pytest.raises(SetupError, match="--seeds is 0"):
         main(sweep, f"--config={config}", "--seeds=0")
+    with pytest.raises(SetupError, match="--seeds is 3: from config field seed 4294967294 on there are 2"):
+        main(sweep, f"--config={config}", "--config.seed=4294967294", "--seeds=3")
     assert not list(tmp_path.iterdir())
 
 
