@@ -23,7 +23,8 @@ figcaption { color: #333; } pre { background: #f2f2f2; padding: .6rem; white-spa
 .panels { display: grid; gap: 3px 6px; align-items: center; }
 .panels img { width: 100%; image-rendering: pixelated; border: 1px solid #888; }
 .panels div { font-size: .85rem; } .panels .head { text-align: center; color: #333; }
-@media print { body { max-width: none; margin: 0; } h2, figure, table { break-inside: avoid; } }
+@media print { body { max-width: none; margin: 0; font-size: 11px; }
+  h2, h3, h2 + p { break-after: avoid; } p, figure, tr, .panels { break-inside: avoid; } }
 """
 
 
