@@ -4,11 +4,11 @@
     python -m experiments.run --config=remedies.py:none
     python -m experiments.run --config=remedies.py:two_time_scales
 
-The first takes 25 s on 2 cores, the second 13 s. Expect the second's samples in a clump that wanders among
-the eight modes; with replay they still wander, spread over some of them; with two time scales they are near
-all, not yet on them. After 2,000 steps, as means over 16 seeds, 0.25 modes are reached without a remedy, 2.3
-with replay and 6.9 with two time scales (``study_collapse.py``). ``remedies.py:NAME,saturating`` is another
-GAN that collapses.
+The first takes 25 s on 2 cores, the second 13 s. Expect the second's samples in a clump that wanders
+among the eight modes; with replay they still wander, spread over some of them; with two time scales they
+are near all, not yet on them. After 2,000 steps, as means over 16 seeds, 0.25 modes are reached without a
+remedy, 2.3 with replay and 6.9 with two time scales (``study_collapse.py``).
+``remedies.py:NAME,saturating`` is another GAN that collapses.
 """
 
 from ml_collections import ConfigDict
