@@ -14,14 +14,15 @@ from ml_collections import ConfigDict
 
 from experiments.configs import study_objectives
 
-PROBLEM, RATE = "swiss_roll", 1e-3
+PROBLEM, RATE = "swiss_roll", 3e-4
 
 
 def get_config() -> ConfigDict:
     """Measured 50 times a run."""
     config = study_objectives.get_config()
-    config.num_steps = 2000
-    config.log_every = config.sample_every = 40
+    config.num_steps = 3000
+    config.batch_size = 512  # the loss of one batch is the signal: the smaller, the noisier
+    config.log_every = config.sample_every = 60
     config.checkpoint_every = 1000
     config.ema_decay = 0.0  # the critic's loss is about the generator as it is
     config.curves = ("critic_loss",)
