@@ -18,11 +18,11 @@ from jaxgan.objectives import OBJECTIVES
 
 PROBLEMS = ("ring", "grid", "swiss_roll")
 RATES = (1e-4, 3e-4, 1e-3)
-SIZES = {"full": (PROBLEMS, RATES, 4000), "quick": (PROBLEMS[:1], RATES[2:], 1000)}
+SIZES = {"full": (PROBLEMS, RATES, 3000), "quick": (PROBLEMS[:1], RATES[2:], 1000)}
 
 
 def get_config(size: str = "full") -> ConfigDict:
-    """What all runs share; ``quick`` is one problem, one rate and a quarter of the steps."""
+    """What all runs share; ``quick`` is one problem, one rate and a third of the steps."""
     if size not in SIZES:
         raise unknown("size", size, SIZES)
     config = gan_gaussians.get_config()
