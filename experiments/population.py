@@ -98,7 +98,8 @@ def with_values(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
                 if parent not in node:
                     node[parent] = ConfigDict()
                 node = node[parent]
-            node[field] = value
+            # Its own: a config may give several points the same section, and change a field of it for each.
+            node[field] = unshared(value) if isinstance(value, ConfigDict) else value
     return copy
 
 

@@ -73,7 +73,8 @@ def expand(config: cli.Config) -> list[Point]:
     call them, the fields' own names if nothing is given.
 
     Raises:
-      SetupError: a field does not exist or has a value of another kind, or no point is added, or one twice.
+      SetupError: a field does not exist or has a value of another kind, or no point is added, or one twice,
+        by its labels or by its config.
     """
     points: list[Point] = []
 
@@ -111,6 +112,13 @@ def expand(config: cli.Config) -> list[Point]:
             raise SetupError(f"the sweep of {config.name}: {type(error).__name__}: {error}") from error
     if not points:
         raise SetupError(f"the sweep of {config.name} adds nothing: call add({{field: value}}) in it")
+    seen: dict[str, Point] = {}
+    for point in points:
+        same = seen.setdefault(repr(sorted(cli.flatten(point.config).items())), point)
+        if same is not point:
+            raise SetupError(
+                f"the sweep's points {same.labels} and {point.labels} are one config: leave one out"
+            )
     return points
 
 

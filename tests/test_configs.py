@@ -149,6 +149,9 @@ def test_the_objectives_study_is_the_table_on_three_problems():
     assert len(points) == 7 * 3 * 3
     assert len(sweep.expand(quick)) == 7
     assert len(population.group([point.config for point in points])) == 7 * 3
+    for point in points:
+        for player in point.config.optimizers.values():
+            assert player.learning_rate == point.labels["rate"]
     began = next(point for point in points if point.labels["objective"] == "BEGAN")
     assert began.config.models.critic.code == 1
     assert began.config.began.gamma == 0.5

@@ -164,6 +164,7 @@ def loaded(config, text):
         ("def sweep(add): add({'los': 'hinge'})", "sweep field 'los'.*loss"),
         ("def sweep(add): add({'models.criti.hidden': (8,)})", "sweep field 'models.criti.hidden'"),
         ("def sweep(add):\n    add({}, a=1)\n    add({}, a=1)", "twice"),
+        ("def sweep(add):\n    add({}, a=1)\n    add({}, a=2)", r"'a': 1\} and \{'a': 2\} are one config"),
         ("def sweep(add):\n    add({}, a=1)\n    add({}, b=1)", r"\['a'\], then \['b'\]"),
     ],
 )
@@ -182,6 +183,21 @@ def test_mistakes_in_a_point_are_refused_before_any_work(config, tmp_path, capsy
     with pytest.raises(SetupError, match="--seeds is 3: from config field seed 4294967294 on there are 2"):
         main(sweep, f"--config={config}", "--config.seed=4294967294", "--seeds=3")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_section_that_points_share_is_each_ones_own(config):
+    text = """
+from ml_collections import ConfigDict
+
+def sweep(add):
+    adam = ConfigDict({"name": "adam", "learning_rate": 1.0, "b1": 0.5, "b2": 0.9})
+    players = {"optimizers": ConfigDict({"generator": adam, "critic": adam})}
+    for rate in (1e-4, 1e-3):
+        add({**players, "optimizers.critic.learning_rate": rate}, rate=rate)
+"""
+    first, second = (point.config.optimizers for point in sweep.expand(loaded(config, text)))
+    assert (first.critic.learning_rate, second.critic.learning_rate) == (1e-4, 1e-3)
+    assert first.generator.learning_rate == second.generator.learning_rate == 1.0
 
 
 def test_labels_are_the_fields_by_default_and_sections_may_be_given(config):

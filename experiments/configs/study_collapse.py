@@ -2,8 +2,8 @@
 
     python -m experiments.sweep --config=study_collapse.py
 
-It takes 22 min on 2 cores, beside other work. Expect every remedy to raise coverage in one of two GANs that
-collapse, and none but feature matching clearly in both; ``experiments/README.md`` has the table.
+It takes 22 minutes on 2 cores, beside other work. Expect every remedy to raise coverage in one of two GANs
+that collapse, and none but feature matching clearly in both; ``experiments/README.md`` has the table.
 """
 
 from collections.abc import Callable

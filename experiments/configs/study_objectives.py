@@ -17,8 +17,8 @@ from jaxgan.errors import unknown
 from jaxgan.objectives import OBJECTIVES
 
 PROBLEMS = ("ring", "grid", "swiss_roll")
-RATES = (1e-4, 3e-4, 1e-3)
-SIZES = {"full": (PROBLEMS, RATES, 3000), "quick": (PROBLEMS[:1], RATES[2:], 1000)}
+RATES = (3e-4, 1e-3, 3e-3)
+SIZES = {"full": (PROBLEMS, RATES, 3000), "quick": (PROBLEMS[:1], RATES[1:2], 1000)}
 
 
 def get_config(size: str = "full") -> ConfigDict:
