@@ -2,8 +2,8 @@
 
     python -m experiments.sweep --config=study_critic_signal.py
 
-A critic's loss can tell of a distance only while the critic is near its best, so there are two columns: both
-players learn at one rate, or the critic at a rate 33 times its generator's.
+A critic's loss can tell of a distance only while the critic is near its best, so there are two columns: in
+one both players learn at one rate, in the other the critic at 33 times its generator's.
 
 It is seven programs of 32 runs, 2,000 steps each, meant for 10 minutes on 2 cores. Expect, if the lectures
 are right, a correlation near −1 for WGAN and WGAN-GP and none for the others; the whole run has not been
