@@ -5,7 +5,7 @@ from pathlib import Path
 
 # TensorFlow is loaded to write event files and to prepare datasets; its start-up notes help nobody here.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # with it, on some processors, it tells of it at any level
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # else told of, at any level
 
 # libtpu, installed for dry runs, complains where no TPU is there to tell it these.
 if not any(Path("/dev").glob("accel*")) and not Path("/dev/vfio").exists():
