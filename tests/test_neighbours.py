@@ -34,12 +34,13 @@ def test_nearest(seed, rows):
 
 
 def test_near_copies_far_from_the_origin():
-    # A hundredth of a millionth of the distance from the origin, and found as such.
-    train = 1000 + draw(0).astype(np.float64)
-    queries = train[::-1] + 1e-5 * np.eye(3)[0]
-    found = nearest(queries, train)
+    # Each sample is there again, moved by 1e-4, and the queries lie nearer to the first of the two.
+    train = 30_000 + draw(0).astype(np.float64)
+    step = 1e-5 * np.eye(3)[0]
+    queries = train[::-1] + step
+    found = nearest(queries, np.concatenate([train, train + 10 * step]))
     np.testing.assert_array_equal(found.index, np.arange(40)[::-1])
-    np.testing.assert_allclose(found.distance, 1e-5, rtol=1e-6)
+    np.testing.assert_allclose(found.distance, 1e-5, rtol=1e-5)
     assert np.all(nearest(train, train).distance == 0)
 
 
