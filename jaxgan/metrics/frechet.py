@@ -180,7 +180,7 @@ def frechet_infinity(
       UserWarning: a set has no more samples than dimensions.
 
     References:
-      Chong and Forsyth, 2020, section 3.1, https://arxiv.org/abs/1911.07023
+      Chong and Forsyth, 2020, Effectively Unbiased FID and Inception Score, https://arxiv.org/abs/1911.07023
     """
     (fake,) = check_features(fake=fake)
     check_at_least("points", points, 2)

@@ -42,7 +42,7 @@ def polynomial_mmd(x: np.ndarray, y: np.ndarray) -> float:
       A scalar, below 0 about as often as above where the distributions are the same.
 
     References:
-      Bińkowski et al., 2018, section 4, https://arxiv.org/abs/1801.01401
+      Bińkowski et al., 2018, Demystifying MMD GANs, https://arxiv.org/abs/1801.01401
       Gretton et al., 2012, lemma 6, https://www.jmlr.org/papers/v13/gretton12a.html
     """
     within = 0.0
@@ -76,7 +76,7 @@ def kernel_inception_distance(
       SetupError: as the features of any metric, or a set is smaller than a subset.
 
     References:
-      Bińkowski et al., 2018, section 4, https://arxiv.org/abs/1801.01401
+      Bińkowski et al., 2018, Demystifying MMD GANs, https://arxiv.org/abs/1801.01401
     """
     real, fake = check_features(real=real, fake=fake)
     check_at_least("subsets", subsets, 1)

@@ -87,7 +87,7 @@ def parzen_log_likelihood(
     References:
       Goodfellow et al., 2014, section 5, https://arxiv.org/abs/1406.2661
       Breuleux et al., 2011, https://doi.org/10.1162/NECO_a_00159
-      Theis et al., 2016, section 4, https://arxiv.org/abs/1511.01844
+      Theis et al., 2016, A note on the evaluation of generative models, https://arxiv.org/abs/1511.01844
     """
     if not len(sigmas) or not all(0 < sigma < np.inf for sigma in sigmas):
         raise SetupError(f"sigmas {list(sigmas)}: give one or more widths above 0")

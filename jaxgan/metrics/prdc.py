@@ -67,8 +67,8 @@ def precision_recall_density_coverage(real: ArrayLike, fake: ArrayLike, *, k: in
       SetupError: as the features of any metric, or a set has no k-th neighbour.
 
     References:
-      Kynkäänniemi et al., 2019, equation 2, https://arxiv.org/abs/1904.06991
-      Naeem et al., 2020, equations 4 and 5, https://arxiv.org/abs/2002.09797
+      Kynkäänniemi et al., 2019, equations 1 and 2, https://arxiv.org/abs/1904.06991
+      Naeem et al., 2020, section 3, https://arxiv.org/abs/2002.09797
     """
     real, fake = check_features(real=real, fake=fake)
     check_at_least("k", k, 1)
