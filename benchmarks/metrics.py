@@ -2,15 +2,15 @@
 
     python -m benchmarks.metrics [--only=prdc,frechet,...]
 
-Each runs once, in its own process: the seconds are those of the call, the memory is what it added to the
-process's peak, and that peak.
+Each runs once, in its own process: the seconds are those of the call, the memory is what its peak adds to what
+the process held before, and the sum. Linux only.
 """
 
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -79,18 +79,22 @@ WORKLOADS: dict[str, tuple[str, Callable[[], Callable[[], object]]]] = {
 
 
 def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Bytes, as Linux counts them; ``getrusage`` would count the parent's too."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+    return int(line.split()[1]) * 1024
 
 
 def measure(name: str) -> None:
     """Prints a workload's line."""
     what, prepare = WORKLOADS[name]
     run = prepare()
-    before, start = _peak(), time.perf_counter()
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak that making the input had
+    before, start, cpu_start = _peak(), time.perf_counter(), time.process_time()
     run()
-    seconds, after = time.perf_counter() - start, _peak()
+    seconds, cpu_seconds, after = time.perf_counter() - start, time.process_time() - cpu_start, _peak()
     print(
-        f"{name:<16}{what:<48}{seconds:>8.2f} s{(after - before) / MIB:>8.0f} MiB of {after / MIB:,.0f}",
+        f"{name:<16}{what:<48}{seconds:>8.2f} s{cpu_seconds:>8.2f} s of CPU"
+        f"{(after - before) / MIB:>6.0f} MiB of {after / MIB:,.0f}",
         flush=True,
     )
 

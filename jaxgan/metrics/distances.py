@@ -4,11 +4,15 @@ In float64, for ‖a‖² + ‖b‖² − 2a·b of float32 features loses the di
 are what precision, recall and memorisation are about. Only a tile of features is ever in float64.
 """
 
+from collections import deque
 from collections.abc import Iterator
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 ROWS, COLUMNS = 512, 1024  # of a tile: 4 MiB
+AHEAD = 2  # tiles that the device works on while the host works on one
 
 
 def slices(count: int, step: int) -> list[slice]:
@@ -35,6 +39,17 @@ def rounding(centre: np.ndarray, *sets: np.ndarray) -> float:
     return 1e-12 * float(np.sum(spread)) / sum(map(len, sets))
 
 
+@jax.jit
+def _tile(x: jax.Array, y: jax.Array, centre: jax.Array) -> jax.Array:
+    a, b = x - centre, y - centre
+    squares = jnp.sum(a * a, axis=1)[:, None] + jnp.sum(b * b, axis=1) - 2 * a @ b.T
+    return jnp.maximum(squares, 0)
+
+
+def _fetch(rows: slice, columns: slice, squares: jax.Array) -> tuple[slice, slice, np.ndarray]:
+    return rows, columns, np.asarray(squares)
+
+
 def tiles(x: np.ndarray, y: np.ndarray, centre: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
     """Squared distances between all samples of two sets.
 
@@ -46,15 +61,14 @@ def tiles(x: np.ndarray, y: np.ndarray, centre: np.ndarray) -> Iterator[tuple[sl
       centre: (D,) c, a point amid them, float64.
 
     Yields:
-      Rows of x, rows of y, and their squared distances in float64, never below 0, an array that may be
-      written to.
+      Rows of x, rows of y, and their squared distances in float64, never below 0.
     """
+    launched: deque[tuple[slice, slice, jax.Array]] = deque()
     for rows in slices(len(x), ROWS):
-        a = x[rows] - centre
-        a_squares = np.einsum("nd,nd->n", a, a)
         for columns in slices(len(y), COLUMNS):
-            b = y[columns] - centre
-            squares = a @ (-2 * b.T)
-            squares += a_squares[:, None]
-            squares += np.einsum("nd,nd->n", b, b)
-            yield rows, columns, np.maximum(squares, 0, out=squares)
+            with jax.enable_x64(True):
+                launched.append((rows, columns, _tile(x[rows], y[columns], centre)))
+            if len(launched) > AHEAD:
+                yield _fetch(*launched.popleft())
+    for tile in launched:
+        yield _fetch(*tile)

@@ -52,10 +52,10 @@ def parzen_densities(samples: ArrayLike, points: ArrayLike, sigmas: Sequence[flo
     centre = centre_of(samples)
     for rows, _, squares in tiles(points, samples, centre):
         nearest = squares.min(axis=1)
-        squares -= nearest[:, None]
+        excess = squares - nearest[:, None]
         for total, width in zip(totals, widths, strict=True):
             # The largest term is exp(0), so that the sum can neither overflow nor vanish.
-            here = np.log(np.sum(np.exp(squares / (-2 * width**2)), axis=1)) - nearest / (2 * width**2)
+            here = np.log(np.sum(np.exp(excess / (-2 * width**2)), axis=1)) - nearest / (2 * width**2)
             total[rows] = np.logaddexp(total[rows], here)
     dim = samples.shape[1]
     return totals - np.log(len(samples)) - dim * np.log(widths * np.sqrt(2 * np.pi))[:, None]

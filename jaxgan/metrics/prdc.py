@@ -31,14 +31,13 @@ class PRDC(NamedTuple):
 
 def _squared_radii(x: np.ndarray, centre: np.ndarray, k: int) -> np.ndarray:
     """(N,) squared distances from each sample to the k-th nearest of the others."""
-    nearest = np.full((len(x), k), np.inf)
-    for rows, columns, squares in tiles(x, x, centre):
-        same = np.arange(max(rows.start, columns.start), min(rows.stop, columns.stop))
-        squares[same - rows.start, same - columns.start] = np.inf  # a sample is no neighbour of itself
-        if squares.shape[1] > k:
-            squares = np.partition(squares, k - 1, axis=1)[:, :k]
-        nearest[rows] = np.sort(np.concatenate([nearest[rows], squares], axis=1), axis=1)[:, :k]
-    return nearest[:, -1]
+    # Of k + 1, for the nearest of all samples is itself.
+    nearest = np.full((len(x), k + 1), np.inf)
+    for rows, _, squares in tiles(x, x, centre):
+        if squares.shape[1] > k + 1:
+            squares = np.partition(squares, k, axis=1)[:, : k + 1]
+        nearest[rows] = np.sort(np.concatenate([nearest[rows], squares], axis=1), axis=1)[:, : k + 1]
+    return nearest[:, k]
 
 
 def precision_recall_density_coverage(real: ArrayLike, fake: ArrayLike, *, k: int = 5) -> PRDC:
