@@ -143,6 +143,7 @@ def serve(app: Any, ended: Future[None], listening: socket.socket) -> int | None
             time.sleep(0.05)
         server.shutdown()
         thread.join()
+        server.server_close()
     if ended.done():
         ended.result()
         return None

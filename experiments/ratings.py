@@ -162,12 +162,18 @@ def recorder(
     Returns:
       A function of a question's index, an answer and its milliseconds that appends a line. It raises
       OSError if it cannot, or if the file is not as it left it.
+
+    Raises:
+      SetupError: the file cannot be written.
     """
-    text = path.read_text() if path.exists() else ""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(_whole(text) or HEAD)
-    partial.replace(path)
-    size = path.stat().st_size
+    try:
+        text = path.read_text() if path.exists() else ""
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text(_whole(text) or HEAD)
+        partial.replace(path)
+        size = path.stat().st_size
+    except OSError as error:
+        raise SetupError(f"--out {path} cannot be written ({error}): give another") from error
 
     def record(index: int, answer: str, milliseconds: int) -> None:
         nonlocal size

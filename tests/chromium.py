@@ -139,11 +139,9 @@ def page(folder):
     for end in ends:
         os.close(end)
     try:
-        shown = Page(replies[0], commands[1])
-        yield shown
-        shown.call("Browser.close")
+        yield Page(replies[0], commands[1])
     finally:
-        os.close(commands[1])
+        os.close(commands[1])  # at which it ends
         os.close(replies[0])
         try:
             process.wait(20)
