@@ -5,25 +5,16 @@ python -m experiments.sample --workdir=DIR --num=64 --out=grid.png [--seed=0] [-
 
 from pathlib import Path
 
-import jax
 import numpy as np
 from absl import flags
-from ml_collections import ConfigDict
 from PIL import Image
 
-from experiments import build, cli, pictures, workdir
-from jaxgan import checkpoint
+from experiments import cli, pictures, restore
 from jaxgan.errors import SetupError
-
-CHUNK = 256  # samples at a time
 
 
 def _check(values: flags.FlagValues) -> tuple[Path, Path]:
-    if not values.workdir:
-        raise SetupError("no --workdir given: give --workdir=DIR, the folder of a run")
-    directory, out = Path(values.workdir), Path(values.out)
-    if not (directory / "config.json").is_file():
-        raise SetupError(f"--workdir {directory} holds no run: give a folder that experiments.run wrote")
+    directory, out = restore.folder(values.workdir), Path(values.out)
     if values.num < 1:
         raise SetupError(f"--num is {values.num}: give at least 1")
     if not 0 <= values.seed < 2**32:
@@ -49,26 +40,9 @@ def main(argv: list[str]) -> None:
     cli.read_flags(argv, values, __doc__ or "")
     directory, out = _check(values)
 
-    config = ConfigDict(workdir.read_json(directory / "config.json"))
-    build.check(config)
-    gan = build.build(config, truncation=values.truncation)
-    init = build.initializer(config, gan)
-    with checkpoint.open_manager(directory / "checkpoints", read_only=True) as manager:
-        restored, damaged = checkpoint.restore(manager, jax.eval_shape(init))
-    for item in damaged:
-        print(f"checkpoint {item.path} is damaged ({item.reason}): skipped")
-    if restored is None:
-        raise SetupError(f"--workdir {directory} has no checkpoint yet: run it further")
-    state = restored.state
-    if values.raw:
-        player = state.generator
-        player = player.replace(ema_params=player.params, ema_model_state=player.model_state)
-        state = state.replace(generator=player)
-    # In pieces, for memory; a sample depends on its row alone, so the pieces' size changes nothing.
-    sample, key = jax.jit(gan.sample), jax.random.key(values.seed)
-    rows = [np.arange(i, min(i + CHUNK, values.num)) for i in range(0, values.num, CHUNK)]
-    samples = np.concatenate([sample(state, key, {"row": row}) for row in rows])
-    step = int(state.step)
+    run = restore.restore(directory, truncation=values.truncation, raw=values.raw)
+    samples = np.concatenate(list(restore.draw(run, values.num, seed=values.seed)))
+    step = int(run.state.step)
     pictures.save(out, pictures.picture(samples, None, f"step {step}"))
     with Image.open(out) as image:
         print(f"wrote {out}: {values.num} samples of step {step}, {image.width}×{image.height} pixels")

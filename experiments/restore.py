@@ -1,0 +1,143 @@
+"""A run's newest checkpoint, ready to be sampled from, and the data to hold its samples against."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from absl import flags
+from ml_collections import ConfigDict
+
+from experiments import build, workdir
+from jaxgan import checkpoint, data
+from jaxgan.errors import SetupError
+from jaxgan.state import GANState
+from jaxgan.steps import GAN
+
+CHUNK = 256  # samples at a time
+
+
+class Run(NamedTuple):
+    """What a run's folder holds.
+
+    Attributes:
+      config: the run's, checked.
+      gan: its system.
+      state: of its newest whole checkpoint, on the host.
+    """
+
+    config: ConfigDict
+    gan: GAN
+    state: GANState
+
+
+def folder(given: str | None) -> Path:
+    """The run's folder that a user gave as ``--workdir``.
+
+    Raises:
+      SetupError: none was given, or it holds no run.
+    """
+    if not given:
+        raise SetupError("no --workdir given: give --workdir=DIR, the folder of a run")
+    directory = Path(given)
+    if not (directory / "config.json").is_file():
+        raise SetupError(f"--workdir {directory} holds no run: give a folder that experiments.run wrote")
+    return directory
+
+
+def read_config(directory: Path) -> ConfigDict:
+    """The config of a run's folder.
+
+    Raises:
+      SetupError: it cannot be read, or is not one of this version.
+    """
+    config = ConfigDict(workdir.read_json(directory / "config.json"))
+    build.check(config)
+    return config
+
+
+def restore(directory: Path, *, truncation: float | None = None, raw: bool = False) -> Run:
+    """Restores a run's newest checkpoint; says of damaged ones that they are skipped.
+
+    Args:
+      directory: the run's, from :func:`folder`.
+      truncation: bound on every coordinate of the latents; None for no bound.
+      raw: whether to put raw weights and statistics in the place of averaged ones.
+
+    Returns:
+      The run; ``gan.sample`` of its state draws as asked for.
+
+    Raises:
+      SetupError: the run has no checkpoint yet, none can be read, or its config is not one of this version.
+    """
+    config = read_config(directory)
+    gan = build.build(config, truncation=truncation)
+    abstract = jax.eval_shape(build.initializer(config, gan))
+    with checkpoint.open_manager(directory / "checkpoints", read_only=True) as manager:
+        restored, damaged = checkpoint.restore(manager, abstract)
+    for item in damaged:
+        print(f"checkpoint {item.path} is damaged ({item.reason}): skipped", flush=True)
+    if restored is None:
+        raise SetupError(f"--workdir {directory} has no checkpoint yet: run it further")
+    state = restored.state
+    if raw:
+        player = state.generator
+        player = player.replace(ema_params=player.params, ema_model_state=player.model_state)
+        state = state.replace(generator=player)
+    return Run(config, gan, state)
+
+
+def draw(run: Run, num: int, *, seed: int) -> Iterator[np.ndarray]:
+    """Draws samples in pieces, for memory; a sample depends on its row alone, so pieces change nothing.
+
+    Args:
+      run: restored.
+      num: how many samples in all.
+      seed: of the latents.
+
+    Yields:
+      (at most ``CHUNK``, ...) float32: rows 0 to num − 1, images in [−1, 1].
+    """
+    sample, key = jax.jit(run.gan.sample), jax.random.key(seed)
+    for start in range(0, num, CHUNK):
+        yield np.asarray(sample(run.state, key, {"row": np.arange(start, min(start + CHUNK, num))}))
+
+
+DATA_FLAGS: Mapping[str, Callable[..., Any]] = {
+    "name": flags.DEFINE_string,
+    "path": flags.DEFINE_string,
+    "split": flags.DEFINE_string,
+    "size": flags.DEFINE_integer,
+    "channels": flags.DEFINE_integer,
+    "skip_bad": flags.DEFINE_bool,
+}
+
+
+def define_data_flags(values: flags.FlagValues) -> None:
+    """Adds ``--data.name`` and its like, for :func:`open_images`."""
+    for name, define in DATA_FLAGS.items():
+        define(f"data.{name}", None, "Of the real images, instead of the run's.", flag_values=values)
+
+
+def open_images(fields: Mapping[str, Any], values: flags.FlagValues) -> data.Source:
+    """Opens the images of a config's ``data``, with what flags put in its place.
+
+    Args:
+      fields: the config's ``data``; empty where there is no config.
+      values: with the flags of :func:`define_data_flags`.
+
+    Returns:
+      The source.
+
+    Raises:
+      SetupError: a field is missing, the data are points, or they cannot be opened.
+    """
+    given = {name: values[f"data.{name}"].value for name in DATA_FLAGS}
+    fields = {**fields, **{name: value for name, value in given.items() if value is not None}}
+    if fields.get("name") in data.PROBLEMS:
+        raise SetupError(f"data.name {fields['name']} has points: give the data of images")
+    for name in ("name", "size", "channels"):
+        if name not in fields:
+            raise SetupError(f"there is no run that tells data.{name}: give --data.{name}, or --workdir")
+    return data.open_source(**{"path": None, **fields})
