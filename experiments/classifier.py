@@ -45,17 +45,21 @@ def _digits(_: str | None) -> Split:
     return Split(images[~test], labels[~test], images[test], labels[test])
 
 
+def in_order(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Examples sorted by their bytes, so that nothing depends on who stored or shuffled them how."""
+    rows = [image.tobytes() + bytes([label]) for image, label in zip(images, labels, strict=True)]
+    order = sorted(range(len(rows)), key=rows.__getitem__)
+    return images[order], labels[order]
+
+
+def _of_tfds(path: str | None, name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
+    source = data.open_source(f"tfds/{name}", path=path, size=SHAPE[0], channels=SHAPE[2], split=split)
+    epoch = source.batches(seed=0, n_critic=1, batch_size=source.num_examples)[0]
+    return in_order(epoch["real"][0], epoch["labels"][0])
+
+
 def _fashion_mnist(path: str | None) -> Split:
-    arrays: list[np.ndarray] = []
-    for split in ("train", "test"):
-        source = data.open_source("tfds/fashion_mnist", path=path, size=28, channels=1, split=split)
-        epoch = source.batches(seed=0, n_critic=1, batch_size=source.num_examples)[0]
-        images, labels = epoch["real"][0], epoch["labels"][0]
-        # TFDS and grain each have an order of their own: sorted by their bytes, examples depend on neither.
-        rows = [image.tobytes() + bytes([label]) for image, label in zip(images, labels, strict=True)]
-        order = sorted(range(len(rows)), key=rows.__getitem__)
-        arrays += [images[order], labels[order]]
-    return Split(*arrays)
+    return Split(*_of_tfds(path, "fashion_mnist", "train"), *_of_tfds(path, "fashion_mnist", "test"))
 
 
 class Dataset(NamedTuple):

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from experiments import classifier, weights
-from experiments.classifier_training import Recipe, distort, train, warp
+from experiments.classifier_training import Recipe, Split, distort, train, warp
 from experiments.cli import RunFailed
 from jaxgan.errors import SetupError
 from jaxgan.models.classifier import Classifier
 from tests.commands import execute, main
-from tests.conftest import FASHION
+from tests.conftest import FASHION, component
 from tests.test_refusals import refusal
 
 TINY = Recipe(epochs=2, rotation=5, zoom=0.05, shift=1, width=4, features=16)
@@ -117,25 +117,39 @@ def test_distortions_fill_their_bounds_and_keep_to_them(bounds, key):
         np.testing.assert_allclose(found, images, atol=1e-6)
 
 
+def originals(part):
+    """The images and labels of one of Fashion-MNIST's own pairs of files."""
+    component(FASHION.is_dir(), "Fashion-MNIST", "apt-get install dataset-fashion-mnist")
+    images = gzip.decompress((FASHION / f"{part}-images-idx3-ubyte.gz").read_bytes())[16:]
+    labels = gzip.decompress((FASHION / f"{part}-labels-idx1-ubyte.gz").read_bytes())[8:]
+    return (
+        np.frombuffer(images, np.uint8).reshape(-1, 28, 28, 1),
+        np.frombuffer(labels, np.uint8).astype(np.int32),
+    )
+
+
 @pytest.mark.component
-@pytest.mark.xdist_group("tfds")
-def test_a_classifier_of_clothes_learns_from_the_original_files(fashion_mnist_dir, cache, monkeypatch):
+def test_a_classifier_of_clothes_is_one_of_the_original_files(cache, monkeypatch):
     dataset = classifier.DATASETS["fashion_mnist"]
-    split = dataset.load(str(fashion_mnist_dir))
-    for part, images, labels in (("train", *split[:2]), ("t10k", *split[2:])):
-        raw = gzip.decompress((FASHION / f"{part}-images-idx3-ubyte.gz").read_bytes())[16:]
-        classes = gzip.decompress((FASHION / f"{part}-labels-idx1-ubyte.gz").read_bytes())[8:]
-        originals = sorted(
-            (raw[784 * i : 784 * (i + 1)], label) for i, label in enumerate(classes)
-        )  # pixels, then the label where two images are alike
-        found = [(image.tobytes(), int(label)) for image, label in zip(images, labels, strict=True)]
-        assert found == originals
+    split = Split(*classifier.in_order(*originals("train")), *classifier.in_order(*originals("t10k")))
     opened = dataset._replace(load=lambda path: split, recipe=TINY._replace(epochs=1))
     monkeypatch.setitem(classifier.DATASETS, "fashion_mnist", opened)
-    found = classifier.load_or_train("fashion_mnist", path=str(fashion_mnist_dir))
-    assert found.name == "classifier-fashion_mnist"
+    backbone = classifier.load_or_train("fashion_mnist")  # which refuses any data but those of its hash
+    assert backbone.name == "classifier-fashion_mnist"
     (file,) = cache.iterdir()
-    assert weights.decode(file.read_bytes()).facts["test_accuracy"] > 0.7
+    facts = weights.decode(file.read_bytes()).facts
+    assert (facts["train_count"], facts["test_count"]) == (60_000, 10_000)
+    assert facts["test_accuracy"] > 0.7
+
+
+@pytest.mark.component
+@pytest.mark.xdist_group("tfds")
+def test_tfds_gives_the_original_files_examples(fashion_mnist_dir):
+    images, labels = classifier._of_tfds(str(fashion_mnist_dir), "fashion_mnist", "test")
+    found = [(image.tobytes(), label) for image, label in zip(images, labels, strict=True)]
+    assert found == sorted(
+        (image.tobytes(), label) for image, label in zip(*originals("t10k"), strict=True)
+    )
 
 
 def test_other_data_of_the_same_name_are_refused(monkeypatch):
