@@ -7,30 +7,14 @@ from pathlib import Path
 
 import jax
 
+from experiments import cache
+
 LIFETIME = 30 * 24 * 3600  # seconds
 
 
 def count_cores() -> int:
     """The cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _folder() -> Path:
-    """The folder, made if it is not there.
-
-    Raises:
-      OSError, RuntimeError: it cannot be had.
-    """
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxgan"
-    base.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = base.stat()
-    # Who writes there runs code here.
-    if status.st_uid != os.getuid() or status.st_mode & 0o022:
-        raise PermissionError(f"others may write to {base}")
-    # JAX's keys know the processor, but not for how many cores XLA has cut a program up.
-    folder = base / f"compilations-{count_cores()}-cores"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
 
 
 def _forget(folder: Path) -> None:
@@ -47,12 +31,15 @@ def keep() -> None:
     Windows), nothing is kept; and where a file of it cannot be read or written, a program is compiled as if
     it were not there.
     """
-    if jax.config.values["jax_compilation_cache_dir"] is not None or os.name != "posix":
+    if jax.config.values["jax_compilation_cache_dir"] is not None:
+        return
+    # JAX's keys know the processor, but not for how many cores XLA has cut a program up.
+    folder = cache.folder(f"compilations-{count_cores()}-cores")
+    if folder is None:
         return
     try:
-        folder = _folder()
         _forget(folder)
-    except (OSError, RuntimeError):
+    except OSError:
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

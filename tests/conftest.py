@@ -2,7 +2,9 @@
 
 import functools
 import os
+import shutil
 import signal
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -18,6 +20,8 @@ settings.register_profile(
     "jaxgan", deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("jaxgan")
+
+FASHION = Path("/usr/share/datasets/fashion-mnist")
 
 # In the background of a script SIGINT is ignored, and so it would be by the commands started from here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -108,3 +112,26 @@ def finished(configs, tmp_path_factory):
     result = commands.execute(f"--config={configs}/dcgan_mnist.py", "--workdir=out", cwd=cwd)
     assert result.returncode == 0, result.stderr
     return cwd / "out", result
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist_dir(tmp_path_factory):
+    """TFDS's download folder with the original four files, as if it had fetched them itself."""
+    component(FASHION.is_dir(), "Fashion-MNIST", "apt-get install dataset-fashion-mnist")
+    from etils import epath
+    from tensorflow_datasets import builder
+    from tensorflow_datasets.core.download import resource
+
+    root = tmp_path_factory.mktemp("tfds")
+    (root / "downloads").mkdir()
+    for url, info in builder("fashion_mnist", data_dir=root).url_infos.items():
+        path = root / "downloads" / resource.get_dl_fname(url, info.checksum)
+        shutil.copy(FASHION / info.filename, path)
+        resource.write_info_file(
+            url=url,
+            path=epath.Path(path),
+            dataset_name="fashion_mnist",
+            original_fname=info.filename,
+            url_info=info,
+        )
+    return root

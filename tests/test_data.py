@@ -1,8 +1,6 @@
 import gzip
 import json
 import re
-import shutil
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -16,9 +14,7 @@ from jaxgan import data
 from jaxgan.data import source as source_module
 from jaxgan.errors import SetupError
 from tests.commands import main
-from tests.conftest import component
-
-FASHION = Path("/usr/share/datasets/fashion-mnist")
+from tests.conftest import FASHION
 
 
 def numbered(count, size=4):
@@ -236,29 +232,6 @@ def test_unknown_names_are_refused_with_the_nearest():
 
 
 # TensorFlow Datasets
-
-
-@pytest.fixture(scope="session")
-def fashion_mnist_dir(tmp_path_factory):
-    """TFDS's download folder with the original four files, as if it had fetched them itself."""
-    component(FASHION.is_dir(), "Fashion-MNIST", "apt-get install dataset-fashion-mnist")
-    from etils import epath
-    from tensorflow_datasets import builder
-    from tensorflow_datasets.core.download import resource
-
-    root = tmp_path_factory.mktemp("tfds")
-    (root / "downloads").mkdir()
-    for url, info in builder("fashion_mnist", data_dir=root).url_infos.items():
-        path = root / "downloads" / resource.get_dl_fname(url, info.checksum)
-        shutil.copy(FASHION / info.filename, path)
-        resource.write_info_file(
-            url=url,
-            path=epath.Path(path),
-            dataset_name="fashion_mnist",
-            original_fname=info.filename,
-            url_info=info,
-        )
-    return root
 
 
 @pytest.mark.component
