@@ -113,7 +113,9 @@ def _interpret(stream: io.BytesIO) -> Any:
             stack.append(memo[argument])
         elif name == "GLOBAL":
             if argument not in _CALLED and argument not in _TYPES:
-                raise _Refused(f"names {argument.replace(' ', '.')}, of which a dict of tensors has no need")
+                raise _Refused(
+                    f"names {argument.replace(' ', '.')}, of which a dict of tensors has no need"
+                )
             stack.append(_CALLED.get(argument, _TYPES.get(argument)))
         elif name == "REDUCE":
             function, arguments = pop(2)
@@ -165,7 +167,9 @@ def _legacy(content: bytes) -> tuple[Any, Callable[[_Storage], np.ndarray]]:
         raise _Refused("is not a little-endian PyTorch file")
     places: dict[str, tuple[int, int]] = {}
     # A storage's bytes follow their count, but only its tensors know of what type the count is.
-    storages = {tensor.storage.key: tensor.storage for tensor in value.values() if isinstance(tensor, _Tensor)}
+    storages = {
+        tensor.storage.key: tensor.storage for tensor in value.values() if isinstance(tensor, _Tensor)
+    }
     for key in keys:
         (count,) = struct.unpack("<q", stream.read(8))
         length = count * storages[key].dtype.itemsize
@@ -218,7 +222,10 @@ def state_dict(content: bytes, name: str) -> dict[str, np.ndarray]:
         return {str(key): _array(tensor, read(tensor.storage)) for key, tensor in value.items()}
     except _Refused as error:
         raise SetupError(f"{name} {error}: give a state dict that torch.save wrote") from error
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
-        raise SetupError(f"{name} is no state dict that torch.save wrote, or is damaged: {error}") from error
-    except (struct.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise SetupError(f"{name} is no PyTorch file, or is damaged: {error}") from error
+    except (
+        # What pickletools, struct, zipfile and NumPy raise on damage, and the interpreter on opcodes out of place.
+        *(ValueError, LookupError, TypeError, AttributeError, OverflowError),
+        *(struct.error, zipfile.BadZipFile, EOFError, RuntimeError),
+    ) as error:
+        reason = str(error) or type(error).__name__
+        raise SetupError(f"{name} is no state dict that torch.save wrote, or is damaged: {reason}") from error

@@ -1,4 +1,4 @@
-"""InceptionV3 with the weights of 2015 as a backbone: what FID, KID and the Inception score are defined with."""
+"""InceptionV3 with the weights of 2015: the backbone that FID, KID and the Inception score are defined with."""
 
 import functools
 import hashlib
@@ -22,7 +22,7 @@ RESIZE = (
     "bilinear to 299×299 as TensorFlow 1 with align_corners=False: no half-pixel centres, no antialiasing;"
     " then (x - 128) / 128"
 )
-# Of pt_inception-2015-12-05-6726825d.pth, which torch-fidelity calls weights-inception-2015-12-05-6726825d.pth.
+# Of pt_inception-2015-12-05-6726825d.pth; torch-fidelity's weights-inception-2015-12-05-6726825d.pth is the same.
 PUBLIC_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 _HOW = "write it with python -m experiments.inception"
 
@@ -57,7 +57,7 @@ def save(path: Path, state: Mapping[str, np.ndarray], *, source_sha256: str) -> 
 
     Args:
       path: the file.
-      state: by the public checkpoint's names, see :func:`jaxgan.models.inception.shapes`; others are left out.
+      state: by the public checkpoint's names, see :func:`jaxgan.models.inception.shapes`; of others none is kept.
       source_sha256: of the file that they came from.
 
     Raises:
@@ -100,7 +100,8 @@ def read(path: Path, *, source_sha256: str) -> dict[str, np.ndarray]:
         raise SetupError(f"{path} does not hold the weights of {NAME}: {_HOW}")
     if metadata.get("source_sha256") != source_sha256:
         raise SetupError(
-            f"{path} was made from a file of SHA-256 {metadata.get('source_sha256')}, not {source_sha256}: {_HOW}"
+            f"{path} was made from a file of SHA-256 {metadata.get('source_sha256')},"
+            f" not {source_sha256}: {_HOW}"
         )
     check(state, str(path))
     if metadata.get("content_sha256") != content_sha256(state):
@@ -108,10 +109,18 @@ def read(path: Path, *, source_sha256: str) -> dict[str, np.ndarray]:
     return state
 
 
-@functools.partial(jax.jit, compiler_options=parallel.CPU_OPTIONS)
+def _resized(images: Array) -> Array:
+    return (resize.tensorflow1(as_rgb(images), (inception.SIZE, inception.SIZE)) - 128) / 128
+
+
+_resize = jax.jit(_resized)  # by itself, so that the network is compiled once for pictures of all sizes
+_network = jax.jit(inception.apply, compiler_options=parallel.CPU_OPTIONS)
+
+
 def _apply(params: inception.Params, images: Array) -> dict[str, Array]:
-    x = resize.tensorflow1(as_rgb(images), (inception.SIZE, inception.SIZE))
-    return inception.apply(params, (x - 128) / 128)
+    if isinstance(images, jax.core.Tracer):
+        return inception.apply(params, _resized(images))
+    return _network(params, _resize(images))
 
 
 def load(path: Path, *, source_sha256: str = PUBLIC_SHA256) -> Backbone:

@@ -14,6 +14,7 @@ References:
   https://arxiv.org/abs/1706.08500
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -22,12 +23,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxgan import winograd
+
 Array = jax.Array
 Params = Mapping[str, tuple[Array, Array]]
 
 SIZE = 299  # pixels, both sides
 CLASSES = 1008
+WIDTH = 2048  # of the features
 EPSILON = 1e-3  # of batch normalisation
+THIN = 48  # channels under which minimal filtering is slower than XLA's convolution on a CPU
 
 
 class Layer(NamedTuple):
@@ -141,7 +146,7 @@ LAYERS = _STEM | {
 
 def shapes() -> dict[str, tuple[int, ...]]:
     """Those of the public checkpoint's tensors, kernels being (outputs, inputs, kh, kw)."""
-    found: dict[str, tuple[int, ...]] = {"fc.weight": (CLASSES, 2048), "fc.bias": (CLASSES,)}
+    found: dict[str, tuple[int, ...]] = {"fc.weight": (CLASSES, WIDTH), "fc.bias": (CLASSES,)}
     for name, layer in LAYERS.items():
         found[f"{name}.conv.weight"] = (layer.outputs, layer.inputs, *layer.kernel)
         for part in ("weight", "bias", "running_mean", "running_var"):
@@ -196,16 +201,32 @@ def _average_pool(x: Array) -> Array:
     return sum(_windows(x, 3, 1, 0.0)) / np.outer(*counts)[:, :, None].astype(np.float32)
 
 
-def _conv(params: Params, name: str, x: Array) -> Array:
-    layer = LAYERS[name]
-    kernel, bias = params[name]
+def _lax_conv(layer: Layer, x: Array, kernel: Array) -> Array:
     padding = [(side, side) for side in layer.padding]
     strides = (layer.stride, layer.stride)
     numbers = ("NHWC", "HWIO", "NHWC")
-    y = lax.conv_general_dilated(
+    return lax.conv_general_dilated(
         x, kernel, strides, padding, dimension_numbers=numbers, precision=lax.Precision.HIGHEST
     )
-    return jax.nn.relu(y + bias)
+
+
+def _cpu_conv(layer: Layer, x: Array, kernel: Array) -> Array:
+    """Minimal filtering where there is something to save, in channels enough for fast products."""
+    if layer.stride > 1 or layer.inputs < THIN:
+        return _lax_conv(layer, x, kernel)
+    size = (x.shape[1], x.shape[2])
+    rows, columns = (
+        n + 2 * pad - k + 1 for n, k, pad in zip(size, layer.kernel, layer.padding, strict=True)
+    )
+    return winograd.conv(x, kernel, winograd.Tiling(size, layer.kernel, 1, layer.padding, (rows, columns), 2))
+
+
+def _conv(params: Params, name: str, x: Array) -> Array:
+    layer = LAYERS[name]
+    kernel, bias = params[name]
+    direct = functools.partial(_lax_conv, layer)
+    y = lax.platform_dependent(x, kernel, cpu=functools.partial(_cpu_conv, layer), default=direct)
+    return lax.optimization_barrier(jax.nn.relu(y + bias))
 
 
 def _products(params: Params, names: Sequence[str], x: Array) -> list[Array]:
