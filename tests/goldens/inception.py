@@ -1,0 +1,133 @@
+"""Writes inception.npz: what torch-fidelity makes of seeded weights and pictures.
+
+    pip install -e ".[dev,fidelity]" && python -m tests.goldens.inception
+
+The weights are those of :func:`tests.fidelity.draw`, whose batch statistics come from a batch of pictures and
+are part of the file. The suite holds the project to the file; ``tests/test_fidelity.py`` to torch-fidelity itself.
+"""
+
+import io
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch_fidelity
+from PIL import Image
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+from tests import fidelity
+
+NAMES = ("64", "192", "768", "2048", "logits_unbiased", "logits")
+
+
+def save(state: dict[str, np.ndarray], path: Any, *, zipped: bool = False) -> None:
+    """Writes weights as the public checkpoint is written, or in the newer format."""
+    tensors = {name: torch.from_numpy(values) for name, values in state.items()}
+    torch.save(tensors, path, _use_new_zipfile_serialization=zipped)
+
+
+def extractor(
+    state: dict[str, np.ndarray], dtype: torch.dtype = torch.float32
+) -> FeatureExtractorInceptionV3:
+    """Torch-fidelity's network with these weights."""
+    with tempfile.NamedTemporaryFile(suffix=".pth") as file:
+        save(state, file.name)
+        network = FeatureExtractorInceptionV3(
+            "golden", list(NAMES), feature_extractor_weights_path=file.name
+        )
+    network.feature_extractor_internal_dtype = dtype
+    return network.to(dtype)
+
+
+def run(network: FeatureExtractorInceptionV3, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Its features of (B, H, W, 3) uint8 images, by name."""
+    with torch.no_grad():
+        found = network(torch.from_numpy(images).permute(0, 3, 1, 2))
+    return {name: values.numpy() for name, values in zip(NAMES, found, strict=True)}
+
+
+def calibrate(state: dict[str, np.ndarray], images: np.ndarray) -> dict[str, np.ndarray]:
+    """The weights with the images' own batch statistics."""
+    network = extractor(state)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.train()
+            module.momentum = 1.0
+    run(network, images)
+    measured = {name: values.numpy() for name, values in network.state_dict().items()}
+    return fidelity.unpack(state, fidelity.pack(measured))
+
+
+def write_folder(images: np.ndarray, path: Path) -> None:
+    """Writes images as PNGs."""
+    path.mkdir()
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(path / f"{i:05}.png")
+
+
+def scores(state: dict[str, np.ndarray], first: Path, second: Path) -> dict[str, float]:
+    """Torch-fidelity's scores of the first folder against the second, end to end."""
+    with tempfile.NamedTemporaryFile(suffix=".pth") as file:
+        save(state, file.name)
+        return torch_fidelity.calculate_metrics(
+            input1=str(first),
+            input2=str(second),
+            isc=True,
+            fid=True,
+            kid=True,
+            isc_splits=fidelity.SPLITS,
+            kid_subsets=fidelity.KID["subsets"],
+            kid_subset_size=fidelity.KID["subset_size"],
+            feature_extractor_weights_path=file.name,
+            cuda=False,
+            cache=False,
+            save_cpu_ram=True,
+            verbose=False,
+        )
+
+
+def tiny(zipped: bool) -> bytes:
+    """A small state dict with what a reader may get wrong: strides, shared numbers, no dimensions, integers."""
+    numbers = torch.arange(24.0)
+    tensors = {
+        "turned": numbers.reshape(2, 3, 4).permute(2, 0, 1),
+        "part": numbers[5:9],
+        "whole": torch.nn.Parameter(numbers),
+        "count": torch.tensor(7),
+        "none": torch.zeros(0, 3),
+    }
+    file = io.BytesIO()
+    torch.save(tensors, file, _use_new_zipfile_serialization=zipped)
+    return file.getvalue()
+
+
+def main() -> None:
+    """Writes the file, and says how far from float64 torch-fidelity's own float32 is."""
+    state = calibrate(fidelity.draw(), fidelity.pictures(20, 16, *fidelity.FOLDER_SIZE))
+    kept: dict[str, Any] = fidelity.pack(state)
+    networks = [extractor(state), extractor(state, torch.float64)]
+    for i, size in enumerate(fidelity.SIZES):
+        single, double = (run(network, fidelity.pictures(i, fidelity.EACH, *size)) for network in networks)
+        for name in NAMES:
+            kept[f"{i}/{name}"] = single[name]
+            error = np.max(np.abs(single[name] - double[name])) / np.max(np.abs(double[name]))
+            print(f"{size} {name}: float32 of torch is off by {error:.1e} of the largest", file=sys.stderr)
+    with tempfile.TemporaryDirectory() as directory:
+        paths = [Path(directory) / name for name in ("first", "second")]
+        for images, path in zip(fidelity.folders(), paths, strict=True):
+            write_folder(images, path)
+        for name, value in scores(state, *paths).items():
+            kept[name] = np.float64(value)
+            print(name, value, file=sys.stderr)
+    for name, zipped in (("tiny_older", False), ("tiny_newer", True)):
+        kept[name] = np.frombuffer(tiny(zipped), np.uint8)
+    np.savez_compressed(fidelity.GOLDENS, **kept)
+    print(f"wrote {fidelity.GOLDENS}: {fidelity.GOLDENS.stat().st_size} bytes", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    main()
