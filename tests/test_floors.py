@@ -29,6 +29,7 @@ FLOORS = [
         "jaxgan.winograd",
         "jaxgan.augment",
         "jaxgan.optimizers",
+        "jaxgan.resize",
     ],
     ["jaxgan.models"],
     [
@@ -50,6 +51,10 @@ ONLY = {
     "clu": ["experiments"],
     "absl": ["experiments"],
     "ml_collections": ["experiments"],
+    "flask": ["experiments"],
+    "werkzeug": ["experiments"],
+    "safetensors": ["experiments", "jaxgan.metrics"],
+    "torch": [],
     "pickle": [],
     "cloudpickle": [],
 }
