@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from jaxgan.data.images import fit
-from jaxgan.data.source import Source, image_batches, to_float
+from jaxgan.data.source import Source, from_examples
 from jaxgan.errors import SetupError
 
 
@@ -48,12 +48,7 @@ def from_arrays(images: np.ndarray, labels: np.ndarray | None = None) -> Source:
         if labels.shape != (len(images),):
             raise SetupError(f"labels of shape {labels.shape} for {len(images)} images: give one each")
         arrays["labels"] = labels.astype(np.int32)
-    return Source(
-        batches=functools.partial(image_batches, ArrayExamples(arrays)),
-        prepare=to_float,
-        shape=images.shape[1:],
-        num_examples=len(images),
-    )
+    return from_examples(ArrayExamples(arrays), images.shape[1:])
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from PIL import Image
 
 from jaxgan.data.arrays import from_arrays
 from jaxgan.data.images import fit
-from jaxgan.data.source import Source, image_batches, to_float
+from jaxgan.data.source import Source, from_examples
 from jaxgan.errors import SetupError
 
 # Decoded pictures up to this many bytes are kept in memory, more are read again at each use.
@@ -103,10 +103,5 @@ def from_folder(*, path: str | None, size: int, channels: int, skip_bad: bool = 
         source = from_arrays(np.stack([image for image, _ in results if image is not None]), labels)
     else:
         examples = FolderExamples([files[i] for i in good], labels, decode)
-        source = Source(
-            batches=functools.partial(image_batches, examples),
-            prepare=to_float,
-            shape=(size, size, channels),
-            num_examples=len(good),
-        )
+        source = from_examples(examples, (size, size, channels))
     return source._replace(num_skipped=len(errors))

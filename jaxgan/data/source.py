@@ -5,6 +5,7 @@ needs no iterator state. What is cheap is done inside the compiled step, by ``pr
 uint8, and problems travel as the numbers of their samples.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -33,6 +34,8 @@ class Source(NamedTuple):
       num_examples: how many distinct samples there are, None if endless.
       num_skipped: files left out because they could not be decoded.
       problem: what points are drawn from: its density and its modes; None for images.
+      examples: random access to images in a fixed order: ``len``, and by (B,) indices a dict of (B, ...)
+        arrays, ``real``, uint8, perhaps ``labels``; None for points.
     """
 
     batches: Callable[..., grain.MapDataset]
@@ -41,6 +44,7 @@ class Source(NamedTuple):
     num_examples: int | None = None
     num_skipped: int = 0
     problem: Problem | None = None
+    examples: Any = None
 
 
 def image_batches(examples: Any, *, seed: int, n_critic: int, batch_size: int) -> grain.MapDataset:
@@ -72,6 +76,17 @@ def image_batches(examples: Any, *, seed: int, n_critic: int, batch_size: int) -
         .batch(local)[process::processes]
         .map(lambda indices: {**examples[indices], "row": rows})
         .batch(n_critic)
+    )
+
+
+def from_examples(examples: Any, shape: tuple[int, ...]) -> Source:
+    """The source of images with random access, see ``Source.examples``."""
+    return Source(
+        batches=functools.partial(image_batches, examples),
+        prepare=to_float,
+        shape=shape,
+        num_examples=len(examples),
+        examples=examples,
     )
 
 

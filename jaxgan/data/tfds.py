@@ -1,6 +1,5 @@
 """TensorFlow Datasets by random access: prepared on first use, read without TensorFlow."""
 
-import functools
 import logging
 import os
 import sys
@@ -10,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from jaxgan.data.images import fit
-from jaxgan.data.source import Source, image_batches, to_float
+from jaxgan.data.source import Source, from_examples
 from jaxgan.errors import SetupError, unknown
 
 
@@ -95,9 +94,4 @@ def from_tfds(
         data_source = builder.as_data_source(split=split)
     except (KeyError, ValueError) as error:
         raise unknown("data.split", split, builder.info.splits) from error
-    return Source(
-        batches=functools.partial(image_batches, TFDSExamples(data_source, size, channels)),
-        prepare=to_float,
-        shape=(size, size, channels),
-        num_examples=len(data_source),
-    )
+    return from_examples(TFDSExamples(data_source, size, channels), (size, size, channels))
