@@ -1,0 +1,58 @@
+"""Standing statistics: a batch-norm generator's moments, estimated anew from its final weights."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxgan.layers import BatchNorm
+from jaxgan.state import GANState
+from jaxgan.steps import GAN
+
+Array = jax.Array
+PyTree = Any
+
+COLLECTION = "batch_stats"
+
+
+def standing_statistics(
+    gan: GAN, state: GANState, key: Array, *, batches: int, batch_size: int
+) -> GANState:
+    """The state with its averaged generator's batch statistics replaced by the mean over fresh batches.
+
+    m = (1/K) Σ_k mean of batch k, and the same of its variances, the weights standing still, where the
+    moving average that training leaves has followed weights that moved.
+
+    Args:
+      gan: the system; its batches need no more than ``row``.
+      state: of the game; its averaged parameters are used.
+      key: PRNG key of the latents.
+      batches: how many, K.
+      batch_size: of each.
+
+    Returns:
+      The state; as it was if the generator has no batch statistics.
+
+    References:
+      Brock et al., 2019, appendix C.1, https://arxiv.org/abs/1809.11096
+    """
+    player = state.generator
+    if COLLECTION not in player.ema_model_state:
+        return state
+    zeros = jax.tree.map(jnp.zeros_like, player.ema_model_state[COLLECTION])
+    # Starting from zero, a pass leaves (1 − momentum) times the batch's own moments.
+    blank = player.replace(model_state={**player.ema_model_state, COLLECTION: zeros})
+    blank_state = state.replace(generator=blank)
+    rows = jnp.arange(batch_size)
+
+    def add(total: PyTree, number: Array) -> tuple[PyTree, None]:
+        this_key = jax.random.fold_in(key, number)
+        batch = {"row": rows}
+        _, after = gan.generate(player.ema_params, blank_state, batch, this_key, advance=False)
+        return jax.tree.map(jnp.add, total, after[COLLECTION]), None
+
+    total, _ = jax.lax.scan(add, zeros, jnp.arange(batches))
+    mean = jax.tree.map(lambda x: x / (batches * (1 - BatchNorm.momentum)), total)
+    return state.replace(
+        generator=player.replace(ema_model_state={**player.ema_model_state, COLLECTION: mean})
+    )
