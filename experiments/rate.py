@@ -79,7 +79,7 @@ def images(values: flags.FlagValues) -> tuple[np.ndarray, np.ndarray, str]:
     fields = {}
     if values.workdir or not values.images:
         fields = restore.read_config(restore.folder(values.workdir)).data
-    source = restore.open_images(fields, values)
+    source = data.open_source(**restore.data_fields(fields, values))
     real = take(source, half, "real", seed=seed)
     if values.images:
         if not Path(values.images).is_dir():

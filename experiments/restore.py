@@ -25,11 +25,13 @@ class Run(NamedTuple):
       config: the run's, checked.
       gan: its system.
       state: of its newest whole checkpoint, on the host.
+      state_sha256: the checkpoint's hash, before anything was put in another's place.
     """
 
     config: ConfigDict
     gan: GAN
     state: GANState
+    state_sha256: str
 
 
 def folder(given: str | None) -> Path:
@@ -57,13 +59,35 @@ def read_config(directory: Path) -> ConfigDict:
     return config
 
 
-def restore(directory: Path, *, truncation: float | None = None, raw: bool = False) -> Run:
+def steps(directory: Path) -> list[int]:
+    """The steps of a run's checkpoints.
+
+    Raises:
+      SetupError: there are none.
+    """
+    with checkpoint.open_manager(directory / "checkpoints", read_only=True) as manager:
+        found = sorted(manager.all_steps())
+    if not found:
+        raise SetupError(f"--workdir {directory} has no checkpoint yet: run it further")
+    return found
+
+
+def restore(
+    directory: Path,
+    *,
+    truncation: float | None = None,
+    raw: bool = False,
+    newest: int | None = None,
+    best: bool = False,
+) -> Run:
     """Restores a run's newest checkpoint; says of damaged ones that they are skipped.
 
     Args:
       directory: the run's, from :func:`folder`.
       truncation: bound on every coordinate of the latents; None for no bound.
       raw: whether to put raw weights and statistics in the place of averaged ones.
+      newest: the last step whose checkpoint counts; None for all.
+      best: whether to take the checkpoint of the best score instead.
 
     Returns:
       The run; ``gan.sample`` of its state draws as asked for.
@@ -74,8 +98,11 @@ def restore(directory: Path, *, truncation: float | None = None, raw: bool = Fal
     config = read_config(directory)
     gan = build.build(config, truncation=truncation)
     abstract = jax.eval_shape(build.initializer(config, gan))
-    with checkpoint.open_manager(directory / "checkpoints", read_only=True) as manager:
-        restored, damaged = checkpoint.restore(manager, abstract)
+    path = directory / ("best" if best else "checkpoints")
+    if best and not path.is_dir():
+        raise SetupError(f"--workdir {directory} has no best checkpoint: its config has no section score")
+    with checkpoint.open_manager(path, read_only=True) as manager:
+        restored, damaged = checkpoint.restore(manager, abstract, newest=newest)
     for item in damaged:
         print(f"checkpoint {item.path} is damaged ({item.reason}): skipped", flush=True)
     if restored is None:
@@ -85,7 +112,7 @@ def restore(directory: Path, *, truncation: float | None = None, raw: bool = Fal
         player = state.generator
         player = player.replace(ema_params=player.params, ema_model_state=player.model_state)
         state = state.replace(generator=player)
-    return Run(config, gan, state)
+    return Run(config, gan, state, restored.state_sha256)
 
 
 def draw(run: Run, num: int, *, seed: int) -> Iterator[np.ndarray]:
@@ -115,29 +142,26 @@ DATA_FLAGS: Mapping[str, Callable[..., Any]] = {
 
 
 def define_data_flags(values: flags.FlagValues) -> None:
-    """Adds ``--data.name`` and its like, for :func:`open_images`."""
+    """Adds ``--data.name`` and its like, for :func:`data_fields`."""
     for name, define in DATA_FLAGS.items():
         define(f"data.{name}", None, "Of the real images, instead of the run's.", flag_values=values)
 
 
-def open_images(fields: Mapping[str, Any], values: flags.FlagValues) -> data.Source:
-    """Opens the images of a config's ``data``, with what flags put in its place.
+def data_fields(fields: Mapping[str, Any], values: flags.FlagValues) -> dict[str, Any]:
+    """What ``jaxgan.data.open_source`` takes: a config's ``data``, with what flags put in its place.
 
     Args:
       fields: the config's ``data``; empty where there is no config.
       values: with the flags of :func:`define_data_flags`.
 
-    Returns:
-      The source.
-
     Raises:
-      SetupError: a field is missing, the data are points, or they cannot be opened.
+      SetupError: a field is missing, or the data are points.
     """
     given = {name: values[f"data.{name}"].value for name in DATA_FLAGS}
-    fields = {**fields, **{name: value for name, value in given.items() if value is not None}}
+    fields = {"path": None, **fields, **{name: value for name, value in given.items() if value is not None}}
     if fields.get("name") in data.PROBLEMS:
         raise SetupError(f"data.name {fields['name']} has points: give the data of images")
     for name in ("name", "size", "channels"):
         if name not in fields:
             raise SetupError(f"there is no run that tells data.{name}: give --data.{name}, or --workdir")
-    return data.open_source(**{"path": None, **fields})
+    return fields

@@ -1,6 +1,9 @@
 """Samples from a run's newest checkpoint.
 
-python -m experiments.sample --workdir=DIR --num=64 --out=grid.png [--seed=0] [--truncation=PSI] [--raw]
+    python -m experiments.sample --workdir=DIR --num=64 --out=grid.png
+
+``--seed=`` draws others, ``--truncation=`` bounds the latents, ``--raw`` takes the weights as they are, not
+their averages, ``--best`` the checkpoint of the best score, not the newest.
 """
 
 from pathlib import Path
@@ -37,10 +40,11 @@ def main(argv: list[str]) -> None:
     flags.DEFINE_integer("seed", 0, "Seed of the latents.", flag_values=values)
     flags.DEFINE_float("truncation", None, "Bound on every coordinate of the latents.", flag_values=values)
     flags.DEFINE_bool("raw", False, "Raw weights instead of averaged ones.", flag_values=values)
+    flags.DEFINE_bool("best", False, "The checkpoint of the best score.", flag_values=values)
     cli.read_flags(argv, values, __doc__ or "")
     directory, out = _check(values)
 
-    run = restore.restore(directory, truncation=values.truncation, raw=values.raw)
+    run = restore.restore(directory, truncation=values.truncation, raw=values.raw, best=values.best)
     samples = np.concatenate(list(restore.draw(run, values.num, seed=values.seed)))
     step = int(run.state.step)
     pictures.save(out, pictures.picture(samples, None, f"step {step}"))

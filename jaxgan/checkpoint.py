@@ -27,10 +27,10 @@ PyTree = Any
 Manager: TypeAlias = ocp.CheckpointManager
 
 
-def open_manager(directory: Path, *, read_only: bool = False) -> Manager:
-    """Opens a folder of checkpoints, creating it unless ``read_only``; the newest three are kept."""
+def open_manager(directory: Path, *, read_only: bool = False, keep: int = KEEP) -> Manager:
+    """Opens a folder of checkpoints, creating it unless ``read_only``; the newest ``keep`` stay."""
     options = ocp.CheckpointManagerOptions(
-        preservation_policy=checkpoint_managers.LatestN(KEEP),
+        preservation_policy=checkpoint_managers.LatestN(keep),
         create=not read_only,
         read_only=read_only,
         cleanup_tmp_directories=not read_only,
@@ -113,12 +113,15 @@ def _read(manager: Manager, step: int, abstract: PyTree) -> Restored:
     return Restored(state, meta["info"], found)
 
 
-def restore(manager: Manager, abstract: PyTree) -> tuple[Restored | None, list[Damaged]]:
+def restore(
+    manager: Manager, abstract: PyTree, *, newest: int | None = None
+) -> tuple[Restored | None, list[Damaged]]:
     """Reads the newest whole checkpoint.
 
     Args:
       manager: from :func:`open_manager`.
       abstract: a state of the same shapes, e.g. from ``jax.eval_shape``.
+      newest: the last step whose checkpoint counts; None for all.
 
     Returns:
       The checkpoint, or None if the folder has none, and the damaged ones newer than it.
@@ -128,6 +131,8 @@ def restore(manager: Manager, abstract: PyTree) -> tuple[Restored | None, list[D
     """
     damaged: list[Damaged] = []
     for step in sorted(manager.all_steps(), reverse=True):
+        if newest is not None and step > newest:
+            continue
         try:
             return _read(manager, step, abstract), damaged
         except SetupError:
