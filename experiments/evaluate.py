@@ -1,0 +1,186 @@
+"""Scores a run's checkpoints, or a folder of images made by any tool, against a dataset.
+
+    python -m experiments.evaluate --workdir=DIR [--metrics=fcd,prdc] [--num=50000] [--every]
+    python -m experiments.evaluate --images=FOLDER --data.name=NAME --data.size=32 --data.channels=3
+        [--backbone=inception.safetensors]
+
+Prints a table and adds to ``scores.json``: every score with its receipt. Only scores whose receipts agree
+stand in one table. ``scores.html`` has the curve over a run's checkpoints.
+"""
+
+import functools
+import importlib.metadata
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from absl import flags
+
+from experiments import backbones, cli, evaluation, image_sets, metrics, restore, score_table, workdir
+from experiments.image_sets import ImageSet
+from jaxgan.errors import SetupError
+from jaxgan.metrics.backbone import Backbone
+from jaxgan.metrics.standing import standing_statistics
+from jaxgan.state import GANState
+
+STANDING_BATCH, STANDING_KEY = 256, 0x57A7
+PACKAGES = ("jaxgan", "jax", "jaxlib", "flax", "numpy", "scipy", "pillow")
+
+
+def _check(values: flags.FlagValues) -> None:
+    if bool(values.workdir) == bool(values.images):
+        raise SetupError("give either --workdir=DIR, the folder of a run, or --images=FOLDER")
+    if values.num < 2:
+        raise SetupError(f"--num is {values.num}: give at least 2")
+    if not 0 <= values.seed < 2**32:
+        raise SetupError(f"--seed is {values.seed}: give a whole number from 0 to 2**32 - 1")
+    if values.standing < 0:
+        raise SetupError(
+            f"--standing is {values.standing}: give a number of batches, or 0 for averaged ones"
+        )
+    if values.truncation is not None and not values.truncation > 0:
+        raise SetupError(f"--truncation is {values.truncation}: give a positive number, such as 0.7")
+    if values.images:
+        for name in ("truncation", "standing", "raw", "best", "every"):
+            if getattr(values, name):
+                raise SetupError(f"--{name} is about a run's generator: leave it out, or give --workdir")
+
+
+class Candidate(NamedTuple):
+    """Something to be scored.
+
+    Attributes:
+      name: what a table calls it.
+      images: it.
+      made: what the receipt says of how they were made.
+      walk: the generator's perceptual path length by a network, None for a folder.
+    """
+
+    name: str
+    images: ImageSet
+    made: dict[str, Any]
+    walk: Callable[[Backbone], float] | None
+
+
+def candidates(values: flags.FlagValues, channels: int) -> Iterator[Candidate]:
+    """What is to be scored, one after another."""
+    if values.images:
+        folder = image_sets.of_folder(Path(values.images), channels)
+        yield Candidate(values.images, folder, {"count": folder.num, "weights": "not known"}, None)
+        return
+    directory = restore.folder(values.workdir)
+    for step in restore.steps(directory) if values.every else [None]:
+        run = restore.restore(
+            directory, truncation=values.truncation, raw=values.raw, newest=step, best=values.best
+        )
+        if step is not None and int(run.state.step) != step:
+            continue  # it is damaged, and was said to be
+        statistics = "raw" if values.raw else "averaged"
+        if values.standing:
+            run = run._replace(state=_stand(run, values.standing, values.seed))
+            statistics = f"standing, {values.standing} batches of {STANDING_BATCH}"
+        made = {
+            "count": values.num,
+            "weights": "raw" if values.raw else "averaged (EMA)",
+            "batch_statistics": statistics,
+            "truncation": values.truncation,
+            "seed": values.seed,
+        }
+        scored = {
+            "run": directory.resolve().name,
+            "step": int(run.state.step),
+            "state_sha256": run.state_sha256,
+            "config_sha256": evaluation.key_of(workdir.as_json(run.config)),
+        }
+        images = image_sets.generated(run.gan, run.state, num=values.num, seed=values.seed, facts=scored)
+        walk = functools.partial(
+            evaluation.path_length, run, truncation=values.truncation, num=values.num, seed=values.seed
+        )
+        yield Candidate(f"step {int(run.state.step):,}", images, made, walk)
+
+
+def _stand(run: restore.Run, batches: int, seed: int) -> GANState:
+    key = jax.random.fold_in(jax.random.key(seed), STANDING_KEY)
+    stand = functools.partial(standing_statistics, run.gan, batches=batches, batch_size=STANDING_BATCH)
+    return jax.jit(lambda state: stand(state, key))(run.state)
+
+
+def main(argv: list[str]) -> None:
+    """Images → network → scores → files."""
+    values = flags.FlagValues()
+    text, number, switch = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_bool
+    text("workdir", None, "The folder of a run, to be scored.", flag_values=values)
+    text("images", None, "A folder of images, to be scored.", flag_values=values)
+    text("metrics", None, "Scores by name, with commas; the network's usual ones.", flag_values=values)
+    number("num", 50_000, "How many samples of a run.", flag_values=values)
+    number("seed", 0, "Seed of the latents.", flag_values=values)
+    flags.DEFINE_float("truncation", None, "Bound on every coordinate of the latents.", flag_values=values)
+    switch("raw", False, "Raw weights instead of averaged ones.", flag_values=values)
+    number("standing", 0, "Batches to estimate batch statistics from anew.", flag_values=values)
+    switch("best", False, "The checkpoint of the best score.", flag_values=values)
+    switch("every", False, "Every checkpoint instead of the newest.", flag_values=values)
+    text("backbone", None, "An Inception file, or classifier-DATASET.", flag_values=values)
+    restore.define_data_flags(values)
+    text("reference", None, "Statistics (.npz of mu, sigma) instead of a dataset.", flag_values=values)
+    text("held_out", None, "The dataset's split that training did not see.", flag_values=values)
+    text("out", None, "Where scores go; scores.json of the run.", flag_values=values)
+    cli.read_flags(argv, values, __doc__ or "")
+    _check(values)
+    statistics = bool(values.reference)
+    config = restore.read_config(restore.folder(values.workdir)) if values.workdir else None
+    fields: dict[str, Any] = {"name": "statistics", "channels": values["data.channels"].value or 3}
+    if not statistics:
+        fields = restore.data_fields(config.data if config else {}, values)
+    elif config:
+        fields = config.data.to_dict()
+    given = values.backbone or backbones.default(fields["name"])
+    kind = backbones.kind(given)
+    names = values.metrics.split(",") if values.metrics else metrics.usual(kind, statistics=statistics)
+    metrics.check_metrics(
+        names, kind, statistics=statistics, held_out=bool(values.held_out), folder=bool(values.images)
+    )
+    out = Path(values.out) if values.out else Path(values.workdir or ".") / "scores.json"
+    if out.suffix != ".json" or not out.parent.is_dir():
+        raise SetupError(f"--out {out}: give a file that ends in .json, in a folder that exists")
+    results = score_table.read(out)
+    backbone = backbones.open_backbone(given, fields)
+    needs = metrics.needs(names)
+    held_out = None
+    facts: dict[str, Any] = {}
+    if statistics:
+        real, facts["reference"] = evaluation.statistics(Path(values.reference))
+    else:
+        images = image_sets.of_source(fields)
+        real, facts["reference"] = evaluation.reference(images, backbone, needs), images.facts
+    if values.held_out:
+        images = image_sets.of_source({**fields, "split": values.held_out})
+        held_out, facts["held_out"] = evaluation.reference(images, backbone, needs), images.facts
+    common = {
+        "backbone": {"name": backbone.name, "sha256": backbone.sha256, "resize": backbone.resize},
+        "quantisation": evaluation.QUANTISATION,
+        "metrics": {name: dict(metrics.METRICS[name].settings) for name in names},
+        **facts,
+    }
+    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
+    for called, images, made, walk in candidates(values, fields["channels"]):
+        fake = evaluation.measure(images, backbone, needs)
+        sets = metrics.Sets(real, fake, held_out, walk and functools.partial(walk, backbone))
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", UserWarning)
+            scores = metrics.compute(sets, names)
+        for each in said:
+            print(f"warning: {each.message}", file=sys.stderr)
+        receipt = {**common, "generated": made, "scored": images.facts, "versions": versions}
+        results = score_table.add(results, {"name": called, "scores": scores, "receipt": receipt})
+        print(f"{called}: " + ", ".join(f"{key} {value:.5g}" for key, value in scores.items()), flush=True)
+    workdir.write_json(out, results)
+    score_table.write_page(out.with_suffix(".html"), results)
+    print(score_table.show(results))
+    print(f"wrote {out} and {out.with_suffix('.html')}")
+
+
+if __name__ == "__main__":
+    cli.call(main)

@@ -1,0 +1,178 @@
+"""Sets of images to be scored: a run's samples, a folder, a dataset's split, each with its facts."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from PIL import Image
+
+from jaxgan import data, parallel
+from jaxgan.data import folder
+from jaxgan.data.images import as_it_is
+from jaxgan.errors import SetupError
+from jaxgan.state import GANState
+from jaxgan.steps import GAN
+
+BATCH = 64  # images at a time
+
+
+class Batch(NamedTuple):
+    """Some images of a set.
+
+    Attributes:
+      images: (B, H, W, C) uint8.
+      labels: (B,) int32, None where the set has none.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray | None
+
+
+class ImageSet(NamedTuple):
+    """Images in a fixed order, of one shape.
+
+    Attributes:
+      num: how many.
+      shape: (H, W, C).
+      batches: goes through all of them, ``BATCH`` at a time, the last batch being what is left.
+      facts: what a receipt says of them.
+    """
+
+    num: int
+    shape: tuple[int, ...]
+    batches: Callable[[], Iterator[Batch]]
+    facts: Mapping[str, Any]
+
+
+def sha256(images: ImageSet) -> str:
+    """SHA-256 over a set's count, shape, pixels and labels, in order: goes through all of it."""
+    digest = hashlib.sha256(f"{images.num} {images.shape}\n".encode())
+    for batch in images.batches():
+        digest.update(np.ascontiguousarray(batch.images).tobytes())
+        if batch.labels is not None:
+            digest.update(batch.labels.astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
+def of_source(fields: Mapping[str, Any]) -> ImageSet:
+    """All images of a source, in its own order, fitted to the size and channels that training sees.
+
+    Args:
+      fields: a config's ``data``.
+
+    Raises:
+      SetupError: there is no such source, or it cannot be opened.
+    """
+    source = data.open_source(**fields)
+    examples, count = source.examples, source.num_examples
+    assert examples is not None
+    assert count is not None
+
+    def batches() -> Iterator[Batch]:
+        for start in range(0, count, BATCH):
+            found = examples[np.arange(start, min(start + BATCH, count))]
+            yield Batch(found["real"], found.get("labels"))
+
+    images = ImageSet(count, source.shape, batches, {})
+    # Not where it lies: that is each machine's own, and the pixels' hash says more.
+    kept = ("name", "split", "size", "channels")
+    facts = {
+        "data": {key: fields[key] for key in kept if fields.get(key)},
+        "resize_of_files": "centre crop, Lanczos with antialiasing, where sizes differ",
+        "count": count,
+        "skipped": source.num_skipped,
+        "sha256": sha256(images),
+    }
+    return images._replace(facts=facts)
+
+
+def of_folder(path: Path, channels: int) -> ImageSet:
+    """The images below a folder, all of one size, by whatever tool they were made; sub-folders are labels.
+
+    Nothing is cropped or resized. Every file is decoded before any is scored.
+
+    Args:
+      path: the folder.
+      channels: 1 for grey, 3 for colour; files of the other kind are converted as training converts them.
+
+    Raises:
+      SetupError: there is no such folder, it holds no images, one cannot be decoded, or two differ in size.
+    """
+    if not path.is_dir():
+        raise SetupError(f"--images {path} is not a folder: give one that holds images")
+    files = folder.find(path)
+    if not files:
+        raise SetupError(f"--images {path} holds no images: give a folder of .png or .jpg files")
+
+    def decode(file: Path) -> np.ndarray:
+        try:
+            with Image.open(file) as image:
+                return as_it_is(image, channels)
+        except Exception as error:  # Pillow's plugins raise whatever they like on bad bytes
+            raise SetupError(f"{file} cannot be decoded: {error}; mend or remove it") from error
+
+    shape = decode(files[0]).shape
+    folders = [str(file.parent.relative_to(path)) for file in files]
+    labels = np.unique(folders, return_inverse=True)[1].astype(np.int32)
+
+    def batches() -> Iterator[Batch]:
+        with ThreadPoolExecutor() as pool:
+            for start in range(0, len(files), BATCH):
+                part = files[start : start + BATCH]
+                found = list(pool.map(decode, part))
+                for file, image in zip(part, found, strict=True):
+                    if image.shape != shape:
+                        raise SetupError(
+                            f"{file} is {image.shape[1]}×{image.shape[0]} pixels, {files[0]} is"
+                            f" {shape[1]}×{shape[0]}: give images of one size"
+                        )
+                yield Batch(np.stack(found), labels[start : start + BATCH])
+
+    images = ImageSet(len(files), shape, batches, {})
+    facts = {"folder": str(path), "count": len(files), "sha256": sha256(images)}
+    return images._replace(facts=facts)
+
+
+def generated(gan: GAN, state: GANState, *, num: int, seed: int, facts: Mapping[str, Any]) -> ImageSet:
+    """Samples of a state, quantised as saved pictures are; each pass draws them anew, always the same.
+
+    Args:
+      gan: the system.
+      state: whose averaged generator draws.
+      num: how many.
+      seed: of the latents.
+      facts: what else the receipt is to say of them.
+    """
+    mesh = parallel.device_mesh()
+    size = -(-BATCH // mesh.size) * mesh.size
+    sample, key = jax.jit(gan.sample), jax.random.key(seed)
+    state = parallel.replicate(state, mesh)
+
+    def draw(start: int) -> np.ndarray:
+        rows = parallel.shard_batch({"row": np.arange(start, start + size, dtype=np.int32)}, mesh, axis=0)
+        return np.asarray(sample(state, key, rows))
+
+    def batches() -> Iterator[Batch]:
+        for start in range(0, num, size):
+            # A sample depends on its row alone: the last batch draws a few too many, and drops them.
+            samples = draw(start)[: num - start]
+            if not np.isfinite(samples).all():
+                raise SetupError(f"samples {start} to {start + len(samples) - 1} are not finite numbers")
+            yield Batch(data.to_uint8(samples), None)
+
+    shape = jax.eval_shape(gan.sample, state, key, {"row": np.arange(size)}).shape[1:]
+    return ImageSet(num, shape, batches, {"count": num, "seed": seed, **facts})
+
+
+def take(images: ImageSet, count: int) -> np.ndarray:
+    """The first images of a set, (count, H, W, C) uint8, or as many as it has."""
+    found: list[np.ndarray] = []
+    for batch in images.batches():
+        found.append(batch.images)
+        if sum(map(len, found)) >= count:
+            break
+    return np.concatenate(found)[:count]
