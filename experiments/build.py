@@ -68,7 +68,7 @@ FAMILIES = {
     "mlp": Family(mlp.Generator, mlp.Critic, mlp.AutoEncoder),
     "resnet": Family(resnet.Generator, resnet.Critic),
 }
-OPTIONAL = ("penalties", "remedies", "began")  # sections that a config may lack
+OPTIONAL = ("penalties", "remedies", "began", "score")  # sections that a config may lack
 BEGAN = "began"  # a loss by name, though it is no pair of functions of logits
 
 

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from experiments import build, pictures, workdir
 from experiments.cli import RunFailed
+from experiments.progress import Progress
 from jaxgan import checkpoint, data, minibatch, parallel
 from jaxgan.state import GANState, TrainState
 from jaxgan.steps import GAN, train_step
@@ -211,6 +212,7 @@ def train(
     restored: checkpoint.Restored | None,
     state: GANState,
     mesh: jax.sharding.Mesh,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Trains from a state to the config's number of steps.
 
@@ -223,6 +225,7 @@ def train(
       restored: the checkpoint the state came from, None at the start.
       state: where to begin, replicated over the mesh; it is donated.
       mesh: the devices.
+      progress: scores the run as it goes on; None if its config asks for no score.
 
     Returns:
       The receipt, written to ``receipt.json`` too.
@@ -255,10 +258,12 @@ def train(
         pending.clear()
         return values
 
+    def info() -> dict[str, Any]:
+        return {"config": workdir.as_json(config), "wall_time": time.monotonic() - began}
+
     def save(state: GANState) -> None:
         nonlocal saved_step, saved_hash
-        info = {"config": workdir.as_json(config), "wall_time": time.monotonic() - began}
-        saved_step, saved_hash = step, checkpoint.save(manager, state, info)
+        saved_step, saved_hash = step, checkpoint.save(manager, state, info())
 
     step = start
     with ExitStack() as stack:
@@ -289,6 +294,9 @@ def train(
                     image = draw(state, step)
                     pictures.save(directory / "samples" / f"{step}.png", image)
                     events.write_images(step, {"samples": image[None]})
+                if progress and (step % config.score.every == 0 or last):
+                    settle()
+                    writer().write_scalars(step, progress(step, state, info()))
                 if step % config.checkpoint_every == 0 or last:
                     settle()
                     save(state)
@@ -297,6 +305,8 @@ def train(
                 if step != saved_step:
                     save(state)
             manager.wait_until_finished()
+            if progress:
+                progress.close()
             if step < config.num_steps:
                 raise Stopped(signals[0])
         except Stopped:

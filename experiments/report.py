@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments import cli, page, workdir
+from experiments import cli, page, progress, workdir
 from jaxgan.errors import SetupError
 
 MAX_PICTURES = 8  # of the timeline
@@ -123,6 +123,9 @@ def write(directory: Path) -> Path:
         f"<pre>{html.escape(_facts(directory, config))}</pre>",
         f"<h2>Curves</h2>{curves(lines)}",
     ]
+    scored = directory / progress.FILE
+    if scored.exists() and (scores := workdir.read_lines(scored)):
+        parts.append(f"<h2>Score</h2>{curves(scores)}")
     if found:
         parts.append(f"<h2>Samples</h2>{timeline(found)}")
     if len(found) > 1:

@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 from absl import flags
 
-from experiments import build, cli, loop, report, workdir
+from experiments import build, cli, loop, progress, report, workdir
 from jaxgan import checkpoint, data, parallel
 
 
@@ -26,6 +26,7 @@ def main(argv: list[str]) -> None:
     config, directory = loaded.values, Path(values.workdir or f"runs/{loaded.name}")
 
     build.check(config)
+    progress.check(config)
     workdir.check_owner(directory, config)
     mesh = parallel.device_mesh()
     parallel.check_batch_size(config.batch_size, mesh.size)
@@ -58,7 +59,11 @@ def main(argv: list[str]) -> None:
             print(f"continuing {directory} from step {int(restored.state.step)}", flush=True)
         state = parallel.replicate(restored.state if restored else init(), mesh)
         try:
-            receipt = loop.train(config, gan, source, directory, manager, restored, state, mesh)
+            scored = None
+            if "score" in config:
+                score = progress.make_score(config, gan, source)
+                scored = progress.Progress(config, score, directory, int(state.step))
+            receipt = loop.train(config, gan, source, directory, manager, restored, state, mesh, scored)
         except loop.Stopped as stopped:
             print(f"stopped by {signal.Signals(stopped.signum).name}, checkpoint saved", file=sys.stderr)
             sys.exit(128 + stopped.signum)

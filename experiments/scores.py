@@ -31,6 +31,8 @@ MEANINGS = {
     "kl_modes": (False, "KL of the samples' shares of the modes to the true ones, nats"),
 }
 
+OF_MODES = ("modes", "high_quality", "kl_modes")  # only where a problem has modes
+
 
 def draw(sample: Sample, source: data.Source, config: ConfigDict) -> Callable[[GANState], np.ndarray]:
     """A function of all members' states that draws from each by the same latents: (P, N, ...)."""

@@ -19,6 +19,7 @@ def get_config(name: str = "NS") -> ConfigDict:
     row = objectives.get(name)
     config = gan_gaussians.get_config()
     config.num_steps = 5000
+    config.score = {"every": 500, "metric": "w1"}
     config.loss = row.loss
     config.n_critic = row.n_critic
     for penalty, values in row.penalties.items():

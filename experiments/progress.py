@@ -1,0 +1,127 @@
+"""A cheap score while training, for a curve and for the best checkpoint: the config's section ``score``."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+from ml_collections import ConfigDict
+
+from experiments import (
+    backbones,
+    build,
+    evaluation,
+    image_sets,
+    metrics,
+    population,
+    scores,
+    workdir,
+)
+from jaxgan import checkpoint, data
+from jaxgan.errors import SetupError, unknown
+from jaxgan.state import GANState
+from jaxgan.steps import GAN
+
+FILE, BEST = "scores.jsonl", "best"
+IMAGE_METRICS = ("fcd",)
+FIELDS = ("every", "metric", "num")
+
+
+def check(config: ConfigDict) -> None:
+    """Refuses a section ``score`` that cannot be met; a config may have none.
+
+    Raises:
+      SetupError: a field is missing, unknown or out of range, or the data has no such score.
+    """
+    if "score" not in config:
+        return
+    points = config.data.name in data.PROBLEMS
+    fields = FIELDS[:2] if points else FIELDS
+    for name in config.score:
+        if name not in fields:
+            raise unknown("score field", name, fields)
+    for name in fields:
+        if name not in config.score:
+            raise SetupError(
+                f"the config has no field score.{name}: its section score needs {', '.join(fields)}"
+            )
+    for name, least in (("every", 1), ("num", 2)):
+        if name in fields and config.score[name] < least:
+            raise SetupError(f"config field score.{name} is {config.score[name]}: give at least {least}")
+    valid = tuple(scores.MEANINGS) if points else IMAGE_METRICS
+    if config.score.metric not in valid:
+        raise unknown("score.metric", config.score.metric, valid)
+    if points and config.score.metric in scores.OF_MODES:
+        if data.make_problem(**config.data).modes is None:
+            raise SetupError(
+                f"score.metric {config.score.metric}: {config.data.name} has no modes; give w1"
+            )
+    elif not points:
+        backbones.default(config.data.name)
+
+
+def make_score(config: ConfigDict, gan: GAN, source: data.Source) -> Callable[[GANState], float]:
+    """The function of a state that its section ``score`` asks for; a network is trained here if need be."""
+    metric = config.score.metric
+    if source.problem is not None:
+        seeded = population.with_values(config, {"data.seed": build.data_seed(config)})
+        measure = scores.measure(gan.sample, source, seeded)
+        return lambda state: float(measure(jax.tree.map(lambda x: x[None], state))[metric][0])
+    backbone = backbones.open_backbone(backbones.default(config.data.name), config.data)
+    real = evaluation.reference(image_sets.of_source(config.data), backbone, ())
+
+    def of_images(state: GANState) -> float:
+        images = image_sets.generated(gan, state, num=config.score.num, seed=config.seed, facts={})
+        return metrics.compute(metrics.Sets(real, evaluation.measure(images, backbone, ())), [metric])[
+            metric
+        ]
+
+    return of_images
+
+
+class Progress:
+    """Scores a run as it goes on, writes the scores down, and keeps the checkpoint of the best.
+
+    Args:
+      config: the run's, with a section ``score``.
+      score: from :func:`make_score`.
+      directory: the run's.
+      start: the step it continues from; what was scored after it is forgotten, and will be the same again.
+    """
+
+    def __init__(self, config: ConfigDict, score: Callable[[GANState], float], directory: Path, start: int):
+        self._metric, self._score = config.score.metric, score
+        self._more_is_better = scores.MEANINGS.get(self._metric, (False, ""))[0]
+        self._path = directory / FILE
+        workdir.trim_metrics(self._path, start)
+        lines = workdir.read_lines(self._path) if self._path.exists() else []
+        self._best = math.nan
+        for line in lines:
+            self.improves(line[self._metric])
+        self._manager = checkpoint.open_manager(directory / BEST, keep=1)
+
+    def improves(self, value: float | None) -> bool:
+        """Whether a score is better than all before; it then is the best."""
+        if value is None or math.isnan(value):
+            return False
+        if math.isnan(self._best) or (value > self._best if self._more_is_better else value < self._best):
+            self._best = value
+            return True
+        return False
+
+    def __call__(self, step: int, state: GANState, info: dict[str, object]) -> dict[str, float]:
+        """Scores a state that has settled; returns the score by its name."""
+        value = self._score(state)
+        with self._path.open("a") as file:
+            file.write(
+                json.dumps({"step": step, self._metric: value if math.isfinite(value) else None}) + "\n"
+            )
+        # A killed run may have kept a later one already: the same that this one will come to.
+        if self.improves(value) and step not in self._manager.all_steps():
+            checkpoint.save(self._manager, state, info)
+        return {self._metric: value}
+
+    def close(self) -> None:
+        """Waits for what is being written."""
+        self._manager.close()
