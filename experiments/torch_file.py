@@ -61,7 +61,7 @@ _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 def _storage(given: Any) -> _Storage:
-    """What stands for a tensor's bytes: ("storage", type, key, device, count), and None in the older format."""
+    """What stands for a tensor's bytes: ("storage", type, key, device, count[, None])."""
     word, dtype, key, _, count, *view = given
     known = isinstance(dtype, np.dtype) and isinstance(key, str) and type(count) is int and count >= 0
     if word != "storage" or not known or any(part is not None for part in view):
