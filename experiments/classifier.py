@@ -89,7 +89,7 @@ DATASETS = {
         _fashion_mnist,
         "Fashion-MNIST's own 60,000 and 10,000",
         "bce62c950bfa26c9d089c17bbb3afafec44b7b189b3594064e585c85ce08f3d3",
-        Recipe(epochs=8, rotation=0, zoom=0.05, shift=1),
+        Recipe(epochs=5, rotation=0, zoom=0.05, shift=1),
     ),
 }
 
@@ -212,7 +212,7 @@ def _keep(file: Path | None, content: bytes) -> str:
     return f"wrote {file}"
 
 
-def find_or_make(name: str, path: str | None = None, recipe: Recipe | None = None) -> bytes:
+def find_or_make(name: str, path: str | None = None) -> bytes:
     """A weight file's bytes from the cache folder; made, and kept there, where it has none.
 
     It prints which, and the accuracy.
@@ -220,14 +220,13 @@ def find_or_make(name: str, path: str | None = None, recipe: Recipe | None = Non
     Args:
       name: one of ``DATASETS``.
       path: TFDS's folder, for datasets that come through it, None for its default; opened only to train.
-      recipe: None for the dataset's own.
 
     Raises:
       SetupError: there is no such dataset, or its data cannot be had.
     """
     if name not in DATASETS:
         raise unknown("dataset", name, DATASETS)
-    recipe = recipe or DATASETS[name].recipe
+    recipe = DATASETS[name].recipe
     wanted, folder = key(name, recipe), cache.folder("classifiers")
     file = None if folder is None else folder / f"classifier-{name}-{wanted}.safetensors"
     content, what = None if file is None else _find(file, wanted), f"found {file}"
@@ -239,7 +238,7 @@ def find_or_make(name: str, path: str | None = None, recipe: Recipe | None = Non
     return content
 
 
-def load_or_train(name: str, *, path: str | None = None, recipe: Recipe | None = None) -> Backbone:
+def load_or_train(name: str, *, path: str | None = None) -> Backbone:
     """A dataset's classifier, trained unless the cache folder has it, see :func:`find_or_make`.
 
     Returns:
@@ -248,7 +247,7 @@ def load_or_train(name: str, *, path: str | None = None, recipe: Recipe | None =
     Raises:
       SetupError: there is no such dataset, or its data cannot be had.
     """
-    return decode(find_or_make(name, path, recipe))
+    return decode(find_or_make(name, path))
 
 
 def _check(values: flags.FlagValues) -> Path | None:
