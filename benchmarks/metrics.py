@@ -2,8 +2,8 @@
 
     python -m benchmarks.metrics [--only=prdc,frechet,...]
 
-Each runs once, in its own process: the seconds are those of the call, the memory is what its peak adds to what
-the process held before, and the sum. Linux only.
+Each runs once, in its own process: the seconds are those of the call, the memory is what its peak adds to
+what the process held before, and the sum. Linux only.
 """
 
 import subprocess
