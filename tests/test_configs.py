@@ -122,7 +122,7 @@ def test_celeba_trains_on_mock_data(tmp_path):
 
 def test_every_field_of_every_config_is_read():
     """No option does nothing: each belongs to a model, optimiser, penalty, remedy or source, or is read."""
-    names = ("build.py", "loop.py", "run.py", "sweep.py")
+    names = ("build.py", "loop.py", "progress.py", "run.py", "sweep.py")
     sources = [Path(build.__file__).parent / name for name in names]
     text = "".join(path.read_text() for path in sources)
     for name in WITH_ARGUMENTS:

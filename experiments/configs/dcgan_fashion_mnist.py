@@ -16,6 +16,4 @@ def get_config() -> ConfigDict:
     config = dcgan_mnist.get_config()
     config.data.name = "tfds/fashion_mnist"
     config.data.split = "train"
-    # Of 1,000 samples, by a classifier that is trained before the first run that asks for it.
-    config.score = {"every": 500, "metric": "fcd", "num": 1000}
     return config

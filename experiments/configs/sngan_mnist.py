@@ -2,8 +2,10 @@
 
     python -m experiments.run --config=sngan_mnist.py
 
-It takes 2 min 36 s on 2 cores. Expect digits like those of dcgan_mnist.py, from a critic that has no batch
-statistics and whose kernels have a largest singular value of 1.
+It takes 2 min 36 s on 2 cores, and the first time a minute more: a classifier is trained then, by which
+1,000 samples are scored every 500 steps, and the best checkpoint is kept. Expect digits like those of
+dcgan_mnist.py, from a critic that has no batch statistics and whose kernels have a largest singular value
+of 1.
 """
 
 from ml_collections import ConfigDict
@@ -16,4 +18,5 @@ def get_config() -> ConfigDict:
     config = dcgan_mnist.get_config()
     config.loss = "hinge"
     config.models.critic.norm = "spectral"
+    config.score = {"every": 500, "metric": "fcd", "num": 1000}
     return config
