@@ -8,7 +8,7 @@ Array = jax.Array
 
 
 def _neighbours(length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The two pixels that each new one lies between, and how far from the first, as TensorFlow rounds it."""
+    """The two pixels that each new one lies between, and how far from the first, as TensorFlow rounds."""
     places = np.arange(size, dtype=np.float32) * np.float32(length / size)
     low = places.astype(np.int32)
     return low, np.minimum(low + 1, length - 1), places - low.astype(np.float32)

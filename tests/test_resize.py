@@ -11,7 +11,7 @@ sides = st.integers(1, 12)
 
 
 def by_hand(image, size):
-    """(H, W) to (H', W') in float64: pixel (i, j) lies at (i · H / H', j · W / W') of the grid of first pixels."""
+    """(H, W) to (H', W') in float64: pixel (i, j) takes the image's value at (i · H / H', j · W / W')."""
     height, width = image.shape
     out = np.empty(size)
     for i in range(size[0]):
@@ -19,9 +19,7 @@ def by_hand(image, size):
             y, x = i * height / size[0], j * width / size[1]
             top, left = int(y), int(x)
             bottom, right = min(top + 1, height - 1), min(left + 1, width - 1)
-            rows = [
-                (1 - (x - left)) * image[k, left] + (x - left) * image[k, right] for k in (top, bottom)
-            ]
+            rows = [(1 - (x - left)) * image[k, left] + (x - left) * image[k, right] for k in (top, bottom)]
             out[i, j] = (1 - (y - top)) * rows[0] + (y - top) * rows[1]
     return out
 

@@ -41,7 +41,7 @@ def test_tensors_are_read_in_both_formats(goldens, name):
 def test_no_damage_escapes_as_another_error(goldens, name):
     content = goldens[name]
     for length in range(0, len(content), 7):
-        with pytest.raises(SetupError, match="^it "):
+        with pytest.raises(SetupError, match=r"^it "):
             torch_file.state_dict(content[:length], "it")
     rng = np.random.default_rng(0)
     refused = 0
@@ -128,5 +128,5 @@ def test_compressed_archives_are_refused():
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"<!DOCTYPE html>", b"PK\x03\x04" + bytes(99)])
 def test_other_files_are_refused(content):
-    with pytest.raises(SetupError, match="^it "):
+    with pytest.raises(SetupError, match=r"^it "):
         torch_file.state_dict(content, "it")

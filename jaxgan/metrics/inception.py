@@ -1,4 +1,4 @@
-"""InceptionV3 with the weights of 2015: the backbone that FID, KID and the Inception score are defined with."""
+"""InceptionV3 with the weights of 2015, which FID, KID and the Inception score are defined with."""
 
 import functools
 import hashlib
@@ -22,7 +22,7 @@ RESIZE = (
     "bilinear to 299×299 as TensorFlow 1 with align_corners=False: no half-pixel centres, no antialiasing;"
     " then (x - 128) / 128"
 )
-# Of pt_inception-2015-12-05-6726825d.pth; torch-fidelity's weights-inception-2015-12-05-6726825d.pth is the same.
+# Of pt_inception-2015-12-05-6726825d.pth; torch-fidelity's weights-inception-... is the same file.
 PUBLIC_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 _HOW = "write it with python -m experiments.inception"
 
@@ -57,7 +57,7 @@ def save(path: Path, state: Mapping[str, np.ndarray], *, source_sha256: str) -> 
 
     Args:
       path: the file.
-      state: by the public checkpoint's names, see :func:`jaxgan.models.inception.shapes`; of others none is kept.
+      state: by the public checkpoint's names, see :func:`jaxgan.models.inception.shapes`; no other is kept.
       source_sha256: of the file that they came from.
 
     Raises:
