@@ -1,7 +1,7 @@
 """Converts the public weights of FID's InceptionV3 from PyTorch's format to safetensors, without PyTorch.
 
-    python -m experiments.inception --checkpoint=pt_inception-2015-12-05-6726825d.pth
-        --out=inception.safetensors
+python -m experiments.inception --checkpoint=pt_inception-2015-12-05-6726825d.pth \
+    --out=inception.safetensors
 
 The checkpoint is a release file of the projects pytorch-fid and torch-fidelity (which calls the same bytes
 weights-inception-2015-12-05-6726825d.pth). Its SHA-256 is checked; no code in it is run.

@@ -3,8 +3,8 @@
 A pickle is a program, and to unpickle is to run it. Here its opcodes are read one by one by an interpreter
 that knows those of a dict of tensors, calls nothing by name, and refuses all others.
 
-Both of PyTorch's formats are read: since version 1.6 a zip archive, before that five pickles and the
-tensors' bytes, one after the other.
+Both of PyTorch's formats are read: since version 1.6 a zip archive, before that five pickles and the bytes
+of the tensors, one after the other.
 """
 
 import io
@@ -25,7 +25,7 @@ MAGIC = 0x1950A86A20F9469CFC6C  # what the older format begins with
 class _Storage(NamedTuple):
     key: str
     dtype: np.dtype
-    length: int
+    length: int  # in numbers
 
 
 class _Tensor(NamedTuple):
@@ -55,13 +55,18 @@ _TYPES = {
     "torch FloatStorage": np.dtype("<f4"),
     "torch LongStorage": np.dtype("<i8"),
 }
+# What opcodes out of place raise, and pickletools, struct, zipfile and NumPy on bytes out of place.
+_DAMAGE = (
+    *(ValueError, LookupError, TypeError, AttributeError, OverflowError),
+    *(struct.error, zipfile.BadZipFile, EOFError, RuntimeError),
+)
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "BINUNICODE", "BINSTRING", "SHORT_BINSTRING"}
 _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 def _storage(given: Any) -> _Storage:
-    """What stands for a tensor's bytes: ("storage", type, key, device, count[, None])."""
+    """What stands for a tensor's bytes: ("storage", type, key, device, count); of old also None."""
     word, dtype, key, _, count, *view = given
     known = isinstance(dtype, np.dtype) and isinstance(key, str) and type(count) is int and count >= 0
     if word != "storage" or not known or any(part is not None for part in view):
@@ -223,11 +228,7 @@ def state_dict(content: bytes, name: str) -> dict[str, np.ndarray]:
         return {str(key): _array(tensor, read(tensor.storage)) for key, tensor in value.items()}
     except _Refused as error:
         raise SetupError(f"{name} {error}: give a state dict that torch.save wrote") from error
-    except (
-        # What pickletools, struct, zipfile and NumPy raise on damage, and opcodes out of place.
-        *(ValueError, LookupError, TypeError, AttributeError, OverflowError),
-        *(struct.error, zipfile.BadZipFile, EOFError, RuntimeError),
-    ) as error:
+    except _DAMAGE as error:
         reason = str(error) or type(error).__name__
         raise SetupError(
             f"{name} is no state dict that torch.save wrote, or is damaged: {reason}"

@@ -12,7 +12,7 @@ def keep_freed_memory() -> bool:
     XLA's CPU backend allocates its temporaries anew at every step. Blocks of megabytes are by default
     mapped and unmapped each time, and the system clears each page again on first touch: kept, a step of
     DCGAN-64 takes 0.84 of the time, one of 16 small MLPs 0.6. A process then holds the most it ever held.
-    All threads share one heap: a thread's own would have larger blocks than 64 MiB mapped after all.
+    All threads share one heap: a thread's own holds blocks up to 64 MiB, and larger are mapped after all.
 
     Returns:
       Whether the allocator took the advice; False where it is another one.

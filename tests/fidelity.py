@@ -1,12 +1,13 @@
-"""Seeded weights and pictures on which InceptionV3 here and in torch-fidelity are compared; NumPy alone.
+"""Seeded weights and pictures on which InceptionV3 here and in torch-fidelity are compared.
 
-``np.random.RandomState``, whose streams are frozen: other versions of NumPy draw the same.
+They are drawn by ``np.random.RandomState``, whose streams are frozen: every NumPy draws the same.
 """
 
 from pathlib import Path
 
 import numpy as np
 
+from jaxgan.metrics.backbone import Backbone
 from jaxgan.models import inception
 
 GOLDENS = Path(__file__).parent / "goldens" / "inception.npz"
@@ -81,3 +82,9 @@ def pictures(seed: int, count: int, height: int, width: int, *, contrast: float 
 def folders() -> tuple[np.ndarray, np.ndarray]:
     """Two sets of pictures that differ, as a model's and a dataset's do: (FOLDER, 64, 64, 3) uint8 each."""
     return pictures(21, FOLDER, *FOLDER_SIZE), pictures(22, FOLDER, *FOLDER_SIZE, contrast=60.0)
+
+
+def run(backbone: Backbone, images: np.ndarray) -> dict[str, np.ndarray]:
+    """All of a network's outputs, in batches of one shape, so that it is compiled once."""
+    batches = [backbone.apply(images[i : i + EACH]) for i in range(0, len(images), EACH)]
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}

@@ -11,7 +11,7 @@ sides = st.integers(1, 12)
 
 
 def by_hand(image, size):
-    """(H, W) to (H', W') in float64: pixel (i, j) lies at (i · H / H', j · W / W') of the old grid."""
+    """(H, W) to (H', W') in float64: pixel (i, j) takes the image's value at (i · H / H', j · W / W')."""
     height, width = image.shape
     out = np.empty(size)
     for i in range(size[0]):

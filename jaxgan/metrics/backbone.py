@@ -16,9 +16,8 @@ class Backbone(NamedTuple):
       name: what scores made with it are called after, such as ``"inception-v3-2015"``.
       sha256: of the file that the weights came from, in hexadecimal digits.
       resize: what becomes of an image before the network sees it, in words for the receipt.
-      apply: (B, H, W, C) images, C 1 or 3, to named arrays, among them "features" (B, D),
-        and "logits" (B, K).
-        Called by itself it is compiled, once for each shape; in a larger program it is a part of that.
+      apply: (B, H, W, C) images, C 1 or 3, to named arrays, among them "features" (B, D) and "logits"
+        (B, K). Called by itself it is compiled, once for each shape; in a larger program it is part of it.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""InceptionV3 with the weights of 2015: what FID, KID and the Inception score are defined with."""
+"""InceptionV3 with the weights of 2015, which FID, KID and the Inception score are defined with."""
 
 import functools
 import hashlib
@@ -22,7 +22,7 @@ RESIZE = (
     "bilinear to 299×299 as TensorFlow 1 with align_corners=False: no half-pixel centres, no antialiasing;"
     " then (x - 128) / 128"
 )
-# Of pt_inception-2015-12-05-6726825d.pth; torch-fidelity's weights-inception-… is the same file.
+# Of pt_inception-2015-12-05-6726825d.pth; torch-fidelity's weights-inception-... is the same file.
 PUBLIC_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 _HOW = "write it with python -m experiments.inception"
 

@@ -1,11 +1,11 @@
 """InceptionV3 as FID defines it: the TensorFlow graph of 2015-12-05, for inference.
 
 It is not the network of the paper in all points. The average pools of its blocks do not count the padding,
-the last block takes a maximum where the paper averages, there are 1008 logits, and the resize in front of
-it is TensorFlow 1's (:func:`jaxgan.resize.tensorflow1`).
+the last block takes a maximum where the paper averages, there are 1008 logits, and the resize in front is
+TensorFlow 1's (:func:`jaxgan.resize.tensorflow1`).
 
-Batch normalisation is folded into the kernels, and 1×1 convolutions of one input are one product. An
-average pool commutes with the 1×1 convolution behind it, which therefore comes first, on fewer channels.
+Batch normalisation is folded into the kernels, and 1×1 convolutions of one input are one product. As an
+average pool commutes with the 1×1 convolution behind it, that comes first, and the pool has fewer channels.
 
 References:
   Szegedy et al., 2015, Rethinking the Inception Architecture for Computer Vision,
@@ -214,12 +214,9 @@ def _cpu_conv(layer: Layer, x: Array, kernel: Array) -> Array:
     """Minimal filtering where there is something to save, in channels enough for fast products."""
     if layer.stride > 1 or layer.inputs < THIN:
         return _lax_conv(layer, x, kernel)
-    size = (x.shape[1], x.shape[2])
-    rows, columns = (
-        n + 2 * pad - k + 1 for n, k, pad in zip(size, layer.kernel, layer.padding, strict=True)
-    )
-    tiling = winograd.Tiling(size, layer.kernel, 1, layer.padding, (rows, columns), 2)
-    return winograd.conv(x, kernel, tiling)
+    (_, height, width, _), (kh, kw), (top, left) = x.shape, layer.kernel, layer.padding
+    out = (height + 2 * top - kh + 1, width + 2 * left - kw + 1)
+    return winograd.conv(x, kernel, winograd.Tiling((height, width), (kh, kw), 1, (top, left), out, 2))
 
 
 def _conv(params: Params, name: str, x: Array) -> Array:

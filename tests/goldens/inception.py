@@ -2,9 +2,8 @@
 
     pip install -e ".[dev,fidelity]" && python -m tests.goldens.inception
 
-The weights are those of :func:`tests.fidelity.draw`, whose batch statistics come from a batch of pictures
-and are part of the file. The suite holds the project to the file; ``tests/test_fidelity.py`` to
-torch-fidelity itself.
+The weights are those of :func:`tests.fidelity.draw` with the batch statistics of some pictures, which are
+part of the file. The suite holds the project to it, and ``tests/test_fidelity.py`` to torch-fidelity.
 """
 
 import io
@@ -91,7 +90,7 @@ def scores(state: dict[str, np.ndarray], first: Path, second: Path) -> dict[str,
 
 
 def tiny(zipped: bool) -> bytes:
-    """A small state dict with what a reader may get wrong: strides, shared numbers, scalars, integers."""
+    """A small state dict with what a reader may get wrong: strides, shared numbers, integers, no axes."""
     numbers = torch.arange(24.0)
     tensors = {
         "turned": numbers.reshape(2, 3, 4).permute(2, 0, 1),
