@@ -17,6 +17,7 @@ from experiments import inception as converter
 from jaxgan.errors import SetupError
 from jaxgan.metrics import frechet, inception, inception_score, kid, moments
 from jaxgan.models import inception as network
+from jaxgan.models import inception_layers
 from tests import fidelity
 
 SOURCE = "0" * 64
@@ -101,7 +102,7 @@ def test_network_may_be_part_of_a_larger_program(backbone):
 
 def test_other_platforms_keep_xlas_convolutions_in_full_precision(weights):
     x = jax.ShapeDtypeStruct((2, 299, 299, 3), np.float32)
-    traced = jax.jit(network.apply).trace(network.fold(weights), x)
+    traced = jax.jit(network.apply).trace(inception_layers.fold(weights), x)
     text = traced.lower(lowering_platforms=("tpu",)).as_text()
     products = [line for line in text.splitlines() if "convolution" in line or "dot_general" in line]
     assert len(products) > 60
@@ -115,7 +116,7 @@ def test_file_names_its_source_and_reads_back(backbone, file, weights):
     assert backbone.name == inception.NAME
     assert backbone.sha256 == SOURCE
     state = inception.read(file, source_sha256=SOURCE)
-    assert state.keys() == network.shapes().keys()
+    assert state.keys() == inception_layers.shapes().keys()
     for name, values in state.items():
         np.testing.assert_array_equal(values, weights[name])
 
