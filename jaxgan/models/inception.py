@@ -125,14 +125,13 @@ def _d(params: Params, block: str, x: Array) -> Array:
 
 
 def _e(params: Params, block: str, x: Array, maximum: bool) -> Array:
-    names = ["branch1x1", "branch3x3_1", "branch3x3dbl_1", "branch_pool"]
+    names = ["branch1x1", "branch3x3_1", "branch3x3dbl_1"] + ["branch_pool"] * (not maximum)
+    products = _products(params, [f"{block}.{name}" for name in names], x)
     if maximum:
-        *thin, pool = *_products(params, [f"{block}.{name}" for name in names[:3]], x), None
         pool = _conv(params, f"{block}.branch_pool", _max_pool(x, 1, -jnp.inf))
     else:
-        *thin, pool = _products(params, [f"{block}.{name}" for name in names], x)
-        pool = jax.nn.relu(_average_pool(pool))
-    one, three, double = map(jax.nn.relu, thin)
+        pool = jax.nn.relu(_average_pool(products[3]))
+    one, three, double = map(jax.nn.relu, products[:3])
     double = _chain(params, block, ["branch3x3dbl_2"], double)
     split = [
         _chain(params, block, [name], y)
