@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks import command, step_time
 from jaxgan.metrics import inception
-from jaxgan.models import inception as network
+from jaxgan.models import inception_layers
 
 BATCH, SIDE = 64, 32
 TARGET = 1.2
@@ -35,7 +35,7 @@ def weights() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     constants = {"running_mean": 0.0, "running_var": 1.0, "bias": 1.0}
     state = {}
-    for name, shape in network.shapes().items():
+    for name, shape in inception_layers.shapes().items():
         if len(shape) > 1:
             drawn = rng.standard_normal(shape, dtype=np.float32)
             state[name] = drawn * np.float32(np.sqrt(2 / np.prod(shape[1:])))

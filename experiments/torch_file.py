@@ -47,7 +47,7 @@ def _rebuild(storage: _Storage, offset: int, shape: Any, strides: Any, *_: objec
 
 # All that a pickle may name: what it may call, and the types of numbers.
 _CALLED: dict[str, Callable[..., Any]] = {
-    "collections OrderedDict": dict,
+    "collections OrderedDict": lambda: {},
     "torch._utils _rebuild_tensor_v2": _rebuild,
     "torch._utils _rebuild_parameter": lambda tensor, *_: tensor,
 }
@@ -92,8 +92,8 @@ def _interpret(stream: io.BytesIO) -> Any:
         return pop(len(stack) - start)[1:]
 
     def put(pairs: list[Any]) -> None:
-        if not isinstance(stack[-1], dict):
-            raise _Refused("puts items into what is no dict")
+        if not isinstance(stack[-1], dict) or not all(isinstance(key, str) for key in pairs[::2]):
+            raise _Refused("is not a dict of tensors by name")
         stack[-1].update(zip(pairs[::2], pairs[1::2], strict=True))
 
     argument: Any
@@ -171,6 +171,8 @@ def _legacy(content: bytes) -> tuple[Any, Callable[[_Storage], np.ndarray]]:
     magic, _, system, value, keys = (_interpret(stream) for _ in range(5))
     if magic != MAGIC or not system["little_endian"]:
         raise _Refused("is not a little-endian PyTorch file")
+    if not all(isinstance(key, str) for key in keys):
+        raise _Refused("does not name its storages")
     places: dict[str, tuple[int, int]] = {}
     # A storage's bytes follow their count, but only its tensors know of what type the count is.
     storages = {
@@ -224,8 +226,8 @@ def state_dict(content: bytes, name: str) -> dict[str, np.ndarray]:
     try:
         value, read = (_zipped if content.startswith(b"PK") else _legacy)(content)
         if not isinstance(value, dict) or not all(isinstance(item, _Tensor) for item in value.values()):
-            raise _Refused("is not a dict of tensors")
-        return {str(key): _array(tensor, read(tensor.storage)) for key, tensor in value.items()}
+            raise _Refused("is not a dict of tensors by name")
+        return {key: _array(tensor, read(tensor.storage)) for key, tensor in value.items()}
     except _Refused as error:
         raise SetupError(f"{name} {error}: give a state dict that torch.save wrote") from error
     except _DAMAGE as error:

@@ -18,8 +18,8 @@ def tensorflow1(images: Array, size: tuple[int, int]) -> Array:
     """Bilinear, as TensorFlow 1's ``resize_bilinear(align_corners=False)``.
 
     New pixel i takes its value at i · length / size: the grids' first pixels, not their edges, lie upon
-    each other, and an image that shrinks is sampled without antialiasing. It is wrong, and what FID is
-    defined with.
+    each other, and an image that shrinks is sampled without antialiasing. No good resize does so, but FID
+    is defined with this one.
 
     Args:
       images: (B, H, W, C), of any type.
@@ -35,7 +35,7 @@ def tensorflow1(images: Array, size: tuple[int, int]) -> Array:
     for axis in (2, 1):  # TensorFlow's order
         low, high, fraction = _neighbours(images.shape[axis], size[axis - 1])
         first, second = (
-            jnp.take(images, index, axis, unique_indices=False).astype(jnp.float32) for index in (low, high)
+            jnp.take(images, index, axis, mode="clip").astype(jnp.float32) for index in (low, high)
         )
         fraction = np.expand_dims(fraction, (0, *(other for other in (1, 2, 3) if other != axis)))
         images = first + (second - first) * fraction

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxgan.metrics.backbone import Backbone
-from jaxgan.models import inception
+from jaxgan.models.inception_layers import LAYERS, WIDTH, shapes
 
 GOLDENS = Path(__file__).parent / "goldens" / "inception.npz"
 SIZES = ((32, 32), (64, 48), (299, 299), (400, 320))  # (H, W) in pixels
@@ -26,42 +26,32 @@ def draw(seed: int = 0) -> dict[str, np.ndarray]:
     a random network this deep is chaotic, and what float32 rounds off grows a hundredfold on its way.
     """
     rng = np.random.RandomState(seed)
-
-    def uniform(shape: tuple[int, ...], low: float, high: float) -> np.ndarray:
-        return rng.uniform(low, high, shape).astype(np.float32)
-
+    ranges = {"weight": (0.8, 1.2), "bias": (0.5, 1.5), "running_mean": (0, 0), "running_var": (1, 1)}
     state = {}
-    for name, shape in inception.shapes().items():
-        part = name.rpartition(".")[2]
-        if name.startswith("fc"):
-            bound = np.sqrt(3 / inception.WIDTH)
-        elif len(shape) == 4:
-            bound = np.sqrt(6 / np.prod(shape[1:]))
-        bounds = {"running_mean": (0, 0), "running_var": (1, 1), "bias": (0.5, 1.5)}
-        low, high = bounds.get(part, (0.8, 1.2))
+    for name, shape in shapes().items():
+        low, high = ranges[name.rpartition(".")[2]]
         if name.startswith("fc") or len(shape) == 4:
-            low, high = -bound, bound
-        state[name] = uniform(shape, low, high)
+            high = np.sqrt(3 / WIDTH if name.startswith("fc") else 6 / np.prod(shape[1:]))
+            low = -high
+        state[name] = rng.uniform(low, high, shape).astype(np.float32)
     return state
 
 
 def pack(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The running statistics in short, layer after layer: "mean" and "var", float16."""
     return {
-        part: np.concatenate([state[f"{name}.bn.running_{part}"] for name in inception.LAYERS]).astype(
-            np.float16
-        )
+        part: np.concatenate([state[f"{name}.bn.running_{part}"] for name in LAYERS]).astype(np.float16)
         for part in ("mean", "var")
     }
 
 
 def unpack(state: dict[str, np.ndarray], packed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The weights with the statistics of :func:`pack`."""
-    ends = np.cumsum([layer.outputs for layer in inception.LAYERS.values()])[:-1]
+    ends = np.cumsum([layer.outputs for layer in LAYERS.values()])[:-1]
     return state | {
         f"{name}.bn.running_{part}": values.astype(np.float32)
         for part in ("mean", "var")
-        for name, values in zip(inception.LAYERS, np.split(packed[part], ends), strict=True)
+        for name, values in zip(LAYERS, np.split(packed[part], ends), strict=True)
     }
 
 

@@ -208,7 +208,24 @@ def test_minimal_filtering_saves_multiplications():
     assert products * 16 == 8 * 8 * 8 * 16 * 64 * 64 * 9  # nine for the definition's sixteen
 
 
-@pytest.mark.parametrize(("m", "r"), [(1, 3), (2, 2), (2, 3), (2, 4), (2, 5), (4, 3)])
+@pytest.mark.parametrize("kernel", [(1, 7), (7, 1), (1, 3), (3, 5)])
+def test_minimal_filtering_of_oblong_kernels_and_its_transposes(kernel):
+    padding = tuple((side // 2, side // 2) for side in kernel)
+    geometry = conv.Geometry((9, 11), kernel, 1, padding)
+    x, w, y = operands(geometry, inputs=8)
+    tiling = winograd.Tiling(geometry.size, kernel, 1, (padding[0][0], padding[1][0]), geometry.out, 2)
+    close(winograd.conv(x, w, tiling), convolve_by_hand(x, w, geometry))
+    for name, ours in (("transpose", winograd.transpose), ("correlate", winograd.correlate)):
+        theirs, arguments = by_lax(name, geometry, x, w, y)
+        close(ours(*arguments, tiling), theirs(*arguments))
+
+
+def test_a_direction_of_one_tap_is_not_cut_up():
+    tiling = winograd.Tiling((9, 11), (1, 7), 1, (0, 3), (9, 11), 2)
+    assert (tiling.sides, tiling.tiles) == ((1, 8), (9, 6))
+
+
+@pytest.mark.parametrize(("m", "r"), [(1, 1), (1, 3), (2, 2), (2, 3), (2, 4), (2, 5), (4, 3), (2, 7)])
 def test_minimal_filters_filter(m, r):
     a, g, b = (np.array(matrix) for matrix in winograd.matrices(m, r))
     rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ class Backbone(NamedTuple):
     """A trained network, its weights bound.
 
     Attributes:
-      name: what scores made with it are called after, such as ``"inception-v3-2015"``.
+      name: what scores made with it are called after, such as ``"inception-v3-2015-12-05"``.
       sha256: of the file that the weights came from, in hexadecimal digits.
       resize: what becomes of an image before the network sees it, in words for the receipt.
       apply: (B, H, W, C) images, C 1 or 3, to named arrays, among them "features" (B, D) and "logits"

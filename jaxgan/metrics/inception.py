@@ -13,7 +13,7 @@ import numpy as np
 from jaxgan import parallel, resize
 from jaxgan.errors import SetupError
 from jaxgan.metrics.backbone import Backbone, as_rgb
-from jaxgan.models import inception
+from jaxgan.models import inception, inception_layers
 
 Array = jax.Array
 
@@ -42,7 +42,7 @@ def check(state: Mapping[str, np.ndarray], name: str) -> None:
     Raises:
       SetupError: one is missing or of another shape or type.
     """
-    for key, shape in inception.shapes().items():
+    for key, shape in inception_layers.shapes().items():
         if key not in state:
             raise SetupError(f"{name} has no tensor {key}: it is not the InceptionV3 of FID")
         if state[key].shape != shape or state[key].dtype != np.float32:
@@ -57,7 +57,7 @@ def save(path: Path, state: Mapping[str, np.ndarray], *, source_sha256: str) -> 
 
     Args:
       path: the file.
-      state: by the public checkpoint's names, see :func:`jaxgan.models.inception.shapes`; no other is kept.
+      state: by the public checkpoint's names; only :func:`jaxgan.models.inception_layers.shapes` is kept.
       source_sha256: of the file that they came from.
 
     Raises:
@@ -66,7 +66,7 @@ def save(path: Path, state: Mapping[str, np.ndarray], *, source_sha256: str) -> 
     from safetensors.numpy import save_file
 
     check(state, "the checkpoint")
-    kept = {name: np.ascontiguousarray(state[name]) for name in inception.shapes()}
+    kept = {name: np.ascontiguousarray(state[name]) for name in inception_layers.shapes()}
     metadata = {"network": NAME, "source_sha256": source_sha256, "content_sha256": content_sha256(kept)}
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -137,5 +137,5 @@ def load(path: Path, *, source_sha256: str = PUBLIC_SHA256) -> Backbone:
     Raises:
       SetupError: there is no such file, it is another, or it is damaged.
     """
-    params = jax.tree.map(jnp.asarray, inception.fold(read(path, source_sha256=source_sha256)))
+    params = jax.tree.map(jnp.asarray, inception_layers.fold(read(path, source_sha256=source_sha256)))
     return Backbone(NAME, source_sha256, RESIZE, functools.partial(_apply, params))

@@ -4,8 +4,9 @@ It is not the network of the paper in all points. The average pools of its block
 the last block takes a maximum where the paper averages, there are 1008 logits, and the resize in front is
 TensorFlow 1's (:func:`jaxgan.resize.tensorflow1`).
 
-Batch normalisation is folded into the kernels, and 1×1 convolutions of one input are one product. As an
-average pool commutes with the 1×1 convolution behind it, that comes first, and the pool has fewer channels.
+Batch normalisation is folded into the kernels (:func:`jaxgan.models.inception_layers.fold`), and 1×1
+convolutions of one input are one product. As an average pool commutes with the 1×1 convolution behind it,
+that comes first, and the pool has fewer channels.
 
 References:
   Szegedy et al., 2015, Rethinking the Inception Architecture for Computer Vision,
@@ -16,7 +17,6 @@ References:
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,181 +24,31 @@ import numpy as np
 from jax import lax
 
 from jaxgan import winograd
+from jaxgan.models.inception_layers import LAYERS, Layer
 
 Array = jax.Array
 Params = Mapping[str, tuple[Array, Array]]
 
 SIZE = 299  # pixels, both sides
-CLASSES = 1008
-WIDTH = 2048  # of the features
-EPSILON = 1e-3  # of batch normalisation
 THIN = 48  # channels under which minimal filtering is slower than XLA's convolution on a CPU
 
 
-class Layer(NamedTuple):
-    """A convolution, batch normalisation and ReLU.
-
-    Attributes:
-      inputs: channels.
-      outputs: channels.
-      kernel: (kh, kw).
-      stride: in both directions.
-      padding: zeros above and below, left and right.
-    """
-
-    inputs: int
-    outputs: int
-    kernel: tuple[int, int] = (1, 1)
-    stride: int = 1
-    padding: tuple[int, int] = (0, 0)
-
-
-def _same(inputs: int, outputs: int, *kernel: int) -> Layer:
-    return Layer(inputs, outputs, (kernel[0], kernel[1]), 1, (kernel[0] // 2, kernel[1] // 2))
-
-
-def _block_a(inputs: int, pool: int) -> dict[str, Layer]:
-    return {
-        "branch1x1": Layer(inputs, 64),
-        "branch5x5_1": Layer(inputs, 48),
-        "branch5x5_2": _same(48, 64, 5, 5),
-        "branch3x3dbl_1": Layer(inputs, 64),
-        "branch3x3dbl_2": _same(64, 96, 3, 3),
-        "branch3x3dbl_3": _same(96, 96, 3, 3),
-        "branch_pool": Layer(inputs, pool),
-    }
-
-
-def _block_b(inputs: int) -> dict[str, Layer]:
-    return {
-        "branch3x3": Layer(inputs, 384, (3, 3), 2),
-        "branch3x3dbl_1": Layer(inputs, 64),
-        "branch3x3dbl_2": _same(64, 96, 3, 3),
-        "branch3x3dbl_3": Layer(96, 96, (3, 3), 2),
-    }
-
-
-def _block_c(inputs: int, inner: int) -> dict[str, Layer]:
-    return {
-        "branch1x1": Layer(inputs, 192),
-        "branch7x7_1": Layer(inputs, inner),
-        "branch7x7_2": _same(inner, inner, 1, 7),
-        "branch7x7_3": _same(inner, 192, 7, 1),
-        "branch7x7dbl_1": Layer(inputs, inner),
-        "branch7x7dbl_2": _same(inner, inner, 7, 1),
-        "branch7x7dbl_3": _same(inner, inner, 1, 7),
-        "branch7x7dbl_4": _same(inner, inner, 7, 1),
-        "branch7x7dbl_5": _same(inner, 192, 1, 7),
-        "branch_pool": Layer(inputs, 192),
-    }
-
-
-def _block_d(inputs: int) -> dict[str, Layer]:
-    return {
-        "branch3x3_1": Layer(inputs, 192),
-        "branch3x3_2": Layer(192, 320, (3, 3), 2),
-        "branch7x7x3_1": Layer(inputs, 192),
-        "branch7x7x3_2": _same(192, 192, 1, 7),
-        "branch7x7x3_3": _same(192, 192, 7, 1),
-        "branch7x7x3_4": Layer(192, 192, (3, 3), 2),
-    }
-
-
-def _block_e(inputs: int) -> dict[str, Layer]:
-    return {
-        "branch1x1": Layer(inputs, 320),
-        "branch3x3_1": Layer(inputs, 384),
-        "branch3x3_2a": _same(384, 384, 1, 3),
-        "branch3x3_2b": _same(384, 384, 3, 1),
-        "branch3x3dbl_1": Layer(inputs, 448),
-        "branch3x3dbl_2": _same(448, 384, 3, 3),
-        "branch3x3dbl_3a": _same(384, 384, 1, 3),
-        "branch3x3dbl_3b": _same(384, 384, 3, 1),
-        "branch_pool": Layer(inputs, 192),
-    }
-
-
-_STEM = {
-    "Conv2d_1a_3x3": Layer(3, 32, (3, 3), 2),
-    "Conv2d_2a_3x3": Layer(32, 32, (3, 3)),
-    "Conv2d_2b_3x3": _same(32, 64, 3, 3),
-    "Conv2d_3b_1x1": Layer(64, 80),
-    "Conv2d_4a_3x3": Layer(80, 192, (3, 3)),
-}
-_BLOCKS = {
-    "Mixed_5b": _block_a(192, 32),
-    "Mixed_5c": _block_a(256, 64),
-    "Mixed_5d": _block_a(288, 64),
-    "Mixed_6a": _block_b(288),
-    "Mixed_6b": _block_c(768, 128),
-    "Mixed_6c": _block_c(768, 160),
-    "Mixed_6d": _block_c(768, 160),
-    "Mixed_6e": _block_c(768, 192),
-    "Mixed_7a": _block_d(768),
-    "Mixed_7b": _block_e(1280),
-    "Mixed_7c": _block_e(2048),
-}
-# By the names of the public checkpoint, in the graph's order.
-LAYERS = _STEM | {
-    f"{block}.{name}": layer for block, layers in _BLOCKS.items() for name, layer in layers.items()
-}
-
-
-def shapes() -> dict[str, tuple[int, ...]]:
-    """Those of the public checkpoint's tensors, kernels being (outputs, inputs, kh, kw)."""
-    found: dict[str, tuple[int, ...]] = {"fc.weight": (CLASSES, WIDTH), "fc.bias": (CLASSES,)}
-    for name, layer in LAYERS.items():
-        found[f"{name}.conv.weight"] = (layer.outputs, layer.inputs, *layer.kernel)
-        for part in ("weight", "bias", "running_mean", "running_var"):
-            found[f"{name}.bn.{part}"] = (layer.outputs,)
-    return found
-
-
-def fold(state: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Each layer's kernel and bias, batch normalisation multiplied in, in float64 until the end.
-
-    Args:
-      state: the public checkpoint's tensors by name, see :func:`shapes`.
-
-    Returns:
-      By layer and for "fc": (kh, kw, I, O) kernels (I, O for "fc") and (O,) biases, float32.
-    """
-    folded = {"fc": (state["fc.weight"].T, state["fc.bias"])}
-    for name in LAYERS:
-        scale, shift, mean, var = (
-            state[f"{name}.bn.{part}"].astype(np.float64)
-            for part in ("weight", "bias", "running_mean", "running_var")
-        )
-        scale = scale / np.sqrt(var + EPSILON)
-        kernel = state[f"{name}.conv.weight"].transpose(2, 3, 1, 0) * scale
-        folded[name] = (kernel, shift - mean * scale)
-    return {name: (w.astype(np.float32), b.astype(np.float32)) for name, (w, b) in folded.items()}
-
-
-def _windows(x: Array, side: int, stride: int, pad: float | None = None) -> list[Array]:
-    """The side² shifted images whose maximum or sum is a pool; XLA fuses them where it has no fast pool."""
+def _windows(x: Array, stride: int, pad: float | None = None) -> list[Array]:
+    """The nine shifted images whose maximum or sum is a 3×3 pool; XLA's is five times as slow on a CPU."""
     if pad is not None:
-        half = side // 2
-        x = jnp.pad(x, ((0, 0), (half, half), (half, half), (0, 0)), constant_values=pad)
-    height, width = ((length - side) // stride + 1 for length in x.shape[1:3])
-    return [
-        x[:, i : i + stride * (height - 1) + 1 : stride, j : j + stride * (width - 1) + 1 : stride]
-        for i in range(side)
-        for j in range(side)
-    ]
+        x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=pad)
+    down, right = (stride * ((length - 3) // stride) + 1 for length in x.shape[1:3])
+    return [x[:, i : i + down : stride, j : j + right : stride] for i in range(3) for j in range(3)]
 
 
 def _max_pool(x: Array, stride: int = 2, pad: float | None = None) -> Array:
-    windows = _windows(x, 3, stride, pad)
-    while len(windows) > 1:
-        windows = [*map(jnp.maximum, windows[::2], windows[1::2]), *windows[len(windows) // 2 * 2 :]]
-    return windows[0]
+    return functools.reduce(jnp.maximum, _windows(x, stride, pad))
 
 
 def _average_pool(x: Array) -> Array:
     """3×3 means around each pixel, of the pixels that there are."""
-    counts = [np.minimum(np.minimum(np.arange(n), np.arange(n)[::-1]) + 2, 3) for n in x.shape[1:3]]
-    return sum(_windows(x, 3, 1, 0.0)) / np.outer(*counts)[:, :, None].astype(np.float32)
+    counts = [np.convolve(np.ones(length), np.ones(3), "same") for length in x.shape[1:3]]
+    return functools.reduce(jnp.add, _windows(x, 1, 0.0)) / np.outer(*counts)[:, :, None].astype(np.float32)
 
 
 def _lax_conv(layer: Layer, x: Array, kernel: Array) -> Array:
@@ -224,7 +74,7 @@ def _conv(params: Params, name: str, x: Array) -> Array:
     kernel, bias = params[name]
     direct = functools.partial(_lax_conv, layer)
     y = lax.platform_dependent(x, kernel, cpu=functools.partial(_cpu_conv, layer), default=direct)
-    return lax.optimization_barrier(jax.nn.relu(y + bias))
+    return jax.nn.relu(y + bias)
 
 
 def _products(params: Params, names: Sequence[str], x: Array) -> list[Array]:
@@ -275,14 +125,13 @@ def _d(params: Params, block: str, x: Array) -> Array:
 
 
 def _e(params: Params, block: str, x: Array, maximum: bool) -> Array:
-    names = ["branch1x1", "branch3x3_1", "branch3x3dbl_1", "branch_pool"]
+    names = ["branch1x1", "branch3x3_1", "branch3x3dbl_1"] + ["branch_pool"] * (not maximum)
+    products = _products(params, [f"{block}.{name}" for name in names], x)
     if maximum:
-        *thin, pool = *_products(params, [f"{block}.{name}" for name in names[:3]], x), None
         pool = _conv(params, f"{block}.branch_pool", _max_pool(x, 1, -jnp.inf))
     else:
-        *thin, pool = _products(params, [f"{block}.{name}" for name in names], x)
-        pool = jax.nn.relu(_average_pool(pool))
-    one, three, double = map(jax.nn.relu, thin)
+        pool = jax.nn.relu(_average_pool(products[3]))
+    one, three, double = map(jax.nn.relu, products[:3])
     double = _chain(params, block, ["branch3x3dbl_2"], double)
     split = [
         _chain(params, block, [name], y)
@@ -296,7 +145,7 @@ def apply(params: Params, x: Array) -> dict[str, Array]:
     """Features and logits of images that are resized and scaled already.
 
     Args:
-      params: see :func:`fold`.
+      params: see :func:`jaxgan.models.inception_layers.fold`.
       x: (B, 299, 299, 3) in [−1, 1).
 
     Returns:
