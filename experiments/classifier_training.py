@@ -142,7 +142,6 @@ def train(split: Split, recipe: Recipe) -> PyTree:
         TrainState.create(variables=variables, apply_fn=model.apply, tx=tx, ema=False), mesh
     )
     arrays = parallel.replicate({"images": split.train_images, "labels": split.train_labels}, mesh)
-    # A step a dispatch: on CPU a scan over an epoch takes three times as long.
     run = parallel.jit_step(step, mesh)
     for epoch in range(1, recipe.epochs + 1):
         order_key, distortion_key = jax.random.split(jax.random.fold_in(key, epoch))
