@@ -141,14 +141,16 @@ def step(
       count: multiplications of one product of a layer for one sample.
     """
 
-    def forward(layers: Network) -> int:
+    def kernels(layers: Network) -> int:
         return sum(count(layer) for layer in layers)
 
-    kernels = forward  # each layer's kernel gradient has the multiplications of its forward product
+    def forward(layers: Network) -> int:
+        # Of one input or two a dense layer makes as many scalings of its rows: no product of matrices.
+        return sum(count(layer) for layer in layers if layer.inputs > 2 or layer.side > 1)
 
     def inputs(layers: Network) -> int:
-        # Behind one output (the logit) the input gradient is an outer product: nothing is summed.
-        return sum(count(layer) for layer in layers if layer.outputs > 1 or layer.side > 1)
+        # Nor is the input gradient behind one output (the logit) or two: it is as many outer products.
+        return sum(count(layer) for layer in layers if layer.outputs > 2 or layer.side > 1)
 
     below, above = critic[:-1], [layer for layer in critic if not layer.first]
     # The generator makes samples for each update of the critic; its own update shares the last ones.

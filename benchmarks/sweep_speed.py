@@ -2,10 +2,10 @@
 
     python -m benchmarks.sweep_speed [--rounds=3] [--json=sweep_speed.json]
 
-A round is ``experiments.sweep`` on the ring with 64 seeds, in a process of its own, then steps of all 64 in
-PyTorch, warm, whose steps are neither scored, saved nor reported. "Training" is the sweep's rate between
-scores; "whole" divides by all of the command's time, with start, compilation, 8 scorings of every member,
-checkpoints and report. Needs the extra ``bench``.
+A round is ``experiments.sweep`` on the ring with 64 seeds, in a process of its own, between two turns of
+PyTorch, warm, with all 64, whose steps are neither scored, saved nor reported; its rate is both turns'.
+"Training" is the sweep's rate between scores; "whole" divides by all of the command's time, with start,
+compilation, 8 scorings of every member, checkpoints and report. Needs the extra ``bench``.
 """
 
 import os
@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks import command, step_time
 
-MEMBERS, STEPS, SCORED, THEIR_STEPS = 64, 4000, 500, 20
+MEMBERS, STEPS, SCORED, THEIR_STEPS = 64, 4000, 500, 60
 WORKLOAD = "mlp_x64"
 OPTIONS = {
     "config.models.generator.hidden": "(64, 64)",
@@ -65,9 +65,12 @@ def main() -> None:
     command.need_torch(parser)
     theirs = step_time.Side("torch_side", WORKLOAD)
     rounds: list[dict[str, Any]] = []
+    before = theirs.ask("step", THEIR_STEPS)
     for _ in range(given.rounds):
         training, whole = sweep()
-        pytorch = MEMBERS * THEIR_STEPS / theirs.ask("step", THEIR_STEPS)
+        after = theirs.ask("step", THEIR_STEPS)
+        pytorch = 2 * MEMBERS * THEIR_STEPS / (before + after)
+        before = after
         rounds.append({"training": training, "whole": whole, "pytorch": pytorch})
         print(
             f"model-steps/s: training {training:,.0f}, whole {whole:,.0f}, PyTorch {pytorch:,.0f};"

@@ -20,8 +20,9 @@ PyTree = Any
 AXIS = "batch"
 EVERYWHERE, MEMBERS = PartitionSpec(), PartitionSpec(AXIS)
 
-# Which operations XLA's CPU backend gives to YNNPACK. By default single matrix products are among them, and
-# run on one thread each; without them they run on all. (The option is a list; it has to name something.)
+# Which operations XLA's CPU backend gives to YNNPACK. By default matrix products are among them, and run on
+# one thread each; without them they run on all: right for one run, not for a population whose members are
+# shared by a device a core. (The option is a list; it has to name something.)
 CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 
 
@@ -83,11 +84,12 @@ def jit_step(step: Callable[..., PyTree], mesh: Mesh) -> Callable[..., PyTree]:
       step: one train step.
       mesh: the devices; the state and the metrics lie on each, while the batch is split.
     """
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
     return jax.jit(
         step,
         donate_argnums=0,
         out_shardings=NamedSharding(mesh, EVERYWHERE),
-        compiler_options=_options(mesh),
+        compiler_options=CPU_OPTIONS if on_cpu else None,
     )
 
 
@@ -110,11 +112,7 @@ def jit_members(step: Callable[..., PyTree], mesh: Mesh, *, in_turn: bool = Fals
     mapped = jax.shard_map(
         share, mesh=mesh, in_specs=(MEMBERS, EVERYWHERE), out_specs=MEMBERS, check_vma=False
     )
-    return jax.jit(mapped, donate_argnums=0, compiler_options=_options(mesh))
-
-
-def _options(mesh: Mesh) -> dict[str, str] | None:
-    return CPU_OPTIONS if mesh.devices.flat[0].platform == "cpu" else None
+    return jax.jit(mapped, donate_argnums=0)
 
 
 def pmap_step(step: Callable[..., PyTree]) -> Callable[..., PyTree]:

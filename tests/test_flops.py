@@ -189,12 +189,12 @@ def test_share_of_peak_of_known_times():
     result = step_time.summary("mlp", seconds, rates)
     assert result["ratio"] == 2.0
     assert result["peak_gflops"] == [100.0, 160.0]
-    # 0.1863 GFLOP: see the spelt-out step above, with three hidden layers of 128.
-    products = [2 * 128, 128 * 128, 128 * 128]
-    generator, critic = sum(products) + 2 * 128, sum(products) + 128
-    update = 2 * critic + 2 * critic + 2 * (critic - 128 - 2 * 128)
-    last = critic + (critic - 128) + generator + (generator - 2 * 128)
-    needed = 2 * 256 * (generator + update + last) / 1e9
+    # 0.1857 GFLOP: see the spelt-out step above, with three hidden layers of 128, and 2 numbers in and out.
+    two, hidden, logit = 2 * 128, 2 * 128 * 128, 128
+    samples = hidden + two  # of two inputs: scalings
+    update = 2 * (hidden + logit) + 2 * (two + hidden + logit) + 2 * hidden
+    last = (hidden + logit) + (two + hidden) + (two + hidden + two) + hidden  # behind two: outer products
+    needed = 2 * 256 * (samples + update + last) / 1e9
     np.testing.assert_allclose(result["needed_gflop"], needed)
     np.testing.assert_allclose(result["of_peak"], [needed / 0.002 / 100, needed / 0.004 / 160])
     assert f"{needed / 0.2:8.0%} {needed / 0.64:8.0%}" in step_time.line(result)

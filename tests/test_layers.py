@@ -31,6 +31,22 @@ def test_one_convolution_does_for_two_steps(size, spectral):
     )
 
 
+@pytest.mark.parametrize("sides", [(2, 64), (64, 2), (2, 2), (3, 5)])
+def test_a_dense_layer_and_its_derivatives_by_numpy(sides):
+    inputs, outputs = sides
+    x, w, g = standard((32, inputs)), standard(sides, 1), standard((32, outputs), 2)
+    y, pull = jax.vjp(layers.multiply, x, w)
+    (dx, dw), (x64, w64, g64) = pull(g), (np.asarray(a, np.float64) for a in (x, w, g))
+    for ours, exact in ((y, x64 @ w64), (dx, g64 @ w64.T), (dw, x64.T @ g64)):
+        np.testing.assert_allclose(ours, exact, rtol=0, atol=2e-6 * np.abs(exact).max())
+    # A gradient penalty's: of ½‖∂/∂x Σ (x W)²‖² = 2 ‖x W Wᵀ‖², by W.
+    squares = jax.grad(lambda x, w: jnp.sum(layers.multiply(x, w) ** 2))
+    second = jax.grad(lambda w: 0.5 * jnp.sum(squares(x, w) ** 2))(w)
+    t = x64 @ w64 @ w64.T
+    exact = 4 * (x64.T @ t @ w64 + t.T @ x64 @ w64)
+    np.testing.assert_allclose(second, exact, rtol=0, atol=1e-5 * np.abs(exact).max())
+
+
 def test_a_transposed_kernel_is_stored_the_other_way_round_and_starts_by_what_comes_in():
     module = layers.ConvTranspose(8, kernel_init=nn.initializers.lecun_normal())
     kernel = module.init(jax.random.key(0), jnp.zeros((1, 2, 2, 512)), True)["params"]["kernel"]
