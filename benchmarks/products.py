@@ -39,12 +39,12 @@ def contractions(program: hlo.Program) -> list[Contraction]:
     return found
 
 
-def alone(found: list[Contraction]) -> Callable[[], None]:
+def alone(found: list[Contraction], options: dict[str, str] | None) -> Callable[[], None]:
     """A function that multiplies random operands of those sides on every device, and waits."""
     keys = iter(jax.random.split(jax.random.key(0), 2 * len(found)))
     pairs = [tuple(jax.random.normal(next(keys), sides) for sides in (a, b)) for a, b, _ in found]
 
-    @jax.jit(compiler_options=parallel.CPU_OPTIONS)
+    @jax.jit(compiler_options=options)
     def multiply(pairs: Any) -> Any:
         return [lax.dot_general(a, b, axes) for (a, b), (_, _, axes) in zip(pairs, found, strict=True)]
 
@@ -58,7 +58,9 @@ def measure(name: str, rounds: int) -> None:
     prepared = jax_side.prepare(name)
     text = prepared.step.lower(prepared.state, prepared.batches[0]).compile().as_text()
     program = hlo.parse(text)
-    bare, run = alone(contractions(program)), jax_side.runner(prepared)
+    *_, members = jax_side.BUILDERS[name]()
+    bare = alone(contractions(program), None if members else parallel.CPU_OPTIONS)
+    run = jax_side.runner(prepared)
     run(TIMES)
     bare()
     seconds: list[list[float]] = []
