@@ -80,7 +80,7 @@ def test_scores_of_folders_agree(backbone, weights, tmp_path):
     found = [fidelity.run(backbone, read_folder(folder)) for folder in folders]
     first, second = (outputs["features"] for outputs in found)
     distance = frechet.frechet_distance(moments.from_features(second), moments.from_features(first))
-    kernel = kid.kernel_inception_distance(first, second, **fidelity.KID)
+    kernel = kid.kernel_inception_distance(second, first, **fidelity.KID)
     score = inception_score.inception_score(found[0]["logits_unbiased"], splits=fidelity.SPLITS)
     ours = {
         "frechet_inception_distance": distance,

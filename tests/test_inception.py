@@ -11,14 +11,16 @@ import sys
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
-from experiments import cli
+from experiments import backbones, cli, evaluate, image_sets, metrics
 from experiments import inception as converter
 from jaxgan.errors import SetupError
 from jaxgan.metrics import frechet, inception, inception_score, kid, moments
 from jaxgan.models import inception as network
 from jaxgan.models import inception_layers
 from tests import fidelity
+from tests.commands import main
 
 SOURCE = "0" * 64
 NAMES = ("64", "192", "768", "2048", "logits", "logits_unbiased")
@@ -78,7 +80,7 @@ def test_frechet_distance_is_torch_fidelitys(folders, goldens):
 
 def test_kernel_distance_is_torch_fidelitys(folders, goldens):
     first, second = (outputs["features"] for outputs in folders)
-    ours = kid.kernel_inception_distance(first, second, **fidelity.KID)
+    ours = kid.kernel_inception_distance(second, first, **fidelity.KID)
     assert ours.mean == pytest.approx(goldens["kernel_inception_distance_mean"], rel=1e-4)
     assert ours.std == pytest.approx(goldens["kernel_inception_distance_std"], rel=1e-4)
 
@@ -87,6 +89,35 @@ def test_inception_score_is_torch_fidelitys(folders, goldens):
     ours = inception_score.inception_score(folders[0]["logits_unbiased"], splits=fidelity.SPLITS)
     assert ours.mean == pytest.approx(goldens["inception_score_mean"], rel=1e-4)
     assert ours.std == pytest.approx(goldens["inception_score_std"], rel=1e-4)
+
+
+def test_the_command_gives_what_torch_fidelity_gives_of_the_same_folders(
+    backbone, goldens, tmp_path, monkeypatch
+):
+    # Its input1 is what is scored, its input2 the reference.
+    for name, images in zip(("made", "real"), fidelity.folders(), strict=True):
+        (tmp_path / name).mkdir()
+        for i, image in enumerate(images):
+            Image.fromarray(image).save(tmp_path / name / f"{i:02}.png")
+    monkeypatch.setattr(backbones, "open_backbone", lambda *_: backbone)
+    monkeypatch.setattr(image_sets, "BATCH", fidelity.EACH)  # for which the network is compiled already
+    for name, value in {**fidelity.KID, "splits": fidelity.SPLITS}.items():
+        monkeypatch.setattr(metrics, name.upper(), value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    out = tmp_path / "scores.json"
+    flags = ("--data.name=folder", f"--data.path={tmp_path}/real", "--data.size=64", "--data.channels=3")
+    scored = (f"--images={tmp_path}/made", "--metrics=fid,kid,is", "--backbone=any.safetensors")
+    assert main(evaluate, *scored, *flags, f"--out={out}") == 0
+    (result,) = json.loads(out.read_text())
+    theirs = {
+        "fid": "frechet_inception_distance",
+        "kid": "kernel_inception_distance_mean",
+        "kid_std": "kernel_inception_distance_std",
+        "is": "inception_score_mean",
+        "is_std": "inception_score_std",
+    }
+    expected = {ours: float(goldens[name]) for ours, name in theirs.items()}
+    assert result["scores"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_grey_pictures_are_their_three_equal_channels(backbone):

@@ -60,14 +60,14 @@ def test_a_set_against_itself_is_below_zero():
 
 
 def test_agrees_with_torch_fidelity():
-    real, fake = feature_goldens.features()
+    first, second = feature_goldens.features()  # its input1 and input2
     sizes = {
         "subsets": feature_goldens.KID["kid_subsets"],
         "subset_size": feature_goldens.KID["kid_subset_size"],
     }
     expected = [feature_goldens.SCORES[f"kernel_inception_distance_{name}"] for name in ("mean", "std")]
-    assert kernel_inception_distance(real, fake, **sizes) == pytest.approx(expected, rel=1e-10)
-    other = kernel_inception_distance(fake, real, **sizes)  # the subsets are drawn in turn
+    assert kernel_inception_distance(second, first, **sizes) == pytest.approx(expected, rel=1e-10)
+    other = kernel_inception_distance(first, second, **sizes)  # the subsets are drawn in turn
     assert other.mean != pytest.approx(expected[0], rel=1e-6)
 
 

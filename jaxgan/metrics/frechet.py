@@ -30,7 +30,10 @@ def _distance(mean: np.ndarray, root: np.ndarray, other_mean: np.ndarray, other_
 
 
 def _parts(moments: Moments) -> tuple[np.ndarray, np.ndarray]:
-    return np.asarray(moments.mean), _root(covariance(moments))
+    mean = np.asarray(moments.mean)
+    if not np.isfinite(mean).all():
+        raise SetupError("moments are not finite: the features held a NaN or an infinity")
+    return mean, _root(covariance(moments))
 
 
 def _warn_of_bias(counts: Mapping[str, float], dim: int, where: str = "") -> None:

@@ -58,9 +58,9 @@ def kernel_inception_distance(
     """The mean of :func:`polynomial_mmd` over random subsets.
 
     Unlike a Fréchet distance it has no bias, whatever the number of samples. The subsets are those that
-    torch-fidelity 0.3 draws when its ``input1`` is real and its ``input2`` fake: by ``RandomState(seed)``,
-    without replacement, for each subset first of real, then of fake. Its kernel is in float32, this one in
-    float64.
+    torch-fidelity 0.3 draws when its ``input1`` is fake and its ``input2`` real, as it wants them for the
+    Inception score: by ``RandomState(seed)``, without replacement, for each subset first of fake, then of
+    real. Its kernel is in float32, this one in float64.
 
     Args:
       real: (N, D) features.
@@ -91,7 +91,7 @@ def kernel_inception_distance(
     for _ in range(subsets):
         x, y = (
             samples[rng.choice(len(samples), subset_size, replace=False)].astype(np.float64)
-            for samples in (real, fake)
+            for samples in (fake, real)
         )
         values.append(polynomial_mmd(x, y))
     return KernelDistance(float(np.mean(values)), float(np.std(values)))
