@@ -106,12 +106,17 @@ def _apply(name: str, network: Callable[..., Any], variables: PyTree, images: Ar
             f"the images are {given} {images.dtype}, {name} takes {wanted} uint8: give such images, or"
             " another backbone"
         )
-    return network(variables, data.to_float({"real": images})["real"], train=False)
+    return network(variables, images)
 
 
 def _backbone(name: str, recipe: Recipe, variables: PyTree, digest: str) -> Backbone:
     model = Classifier(width=recipe.width, features=recipe.features)
-    apply = functools.partial(_apply, f"classifier-{name}", model.apply, variables)
+
+    @jax.jit
+    def network(variables: PyTree, images: Array) -> Any:
+        return model.apply(variables, data.to_float({"real": images})["real"], train=False)
+
+    apply = functools.partial(_apply, f"classifier-{name}", network, variables)
     return Backbone(f"classifier-{name}", digest, "none: images of 28×28×1 only", apply)
 
 

@@ -10,6 +10,7 @@ stand in one table. ``scores.html`` has the curve over a run's checkpoints.
 
 import functools
 import importlib.metadata
+import itertools
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,7 +20,17 @@ from typing import Any, NamedTuple
 import jax
 from absl import flags
 
-from experiments import backbones, cli, evaluation, image_sets, metrics, restore, score_table, workdir
+from experiments import (
+    backbones,
+    build,
+    cli,
+    evaluation,
+    image_sets,
+    metrics,
+    restore,
+    score_table,
+    workdir,
+)
 from experiments.image_sets import ImageSet
 from jaxgan.errors import SetupError
 from jaxgan.metrics.backbone import Backbone
@@ -43,6 +54,8 @@ def _check(values: flags.FlagValues) -> None:
         )
     if values.truncation is not None and not values.truncation > 0:
         raise SetupError(f"--truncation is {values.truncation}: give a positive number, such as 0.7")
+    if values.best and values.every:
+        raise SetupError("--best is one checkpoint and --every all that were kept: give one of the two")
     if values.images:
         for name in ("truncation", "standing", "raw", "best", "every"):
             if getattr(values, name):
@@ -65,11 +78,14 @@ class Candidate(NamedTuple):
     walk: Callable[[Backbone], float] | None
 
 
-def candidates(values: flags.FlagValues, channels: int) -> Iterator[Candidate]:
-    """What is to be scored, one after another."""
+def candidates(values: flags.FlagValues, channels: int, *, numbered: bool) -> Iterator[Candidate]:
+    """What is to be scored, one after another; sub-folders' names are labels if ``numbered``."""
     if values.images:
-        folder = image_sets.of_folder(Path(values.images), channels)
-        yield Candidate(values.images, folder, {"count": folder.num, "weights": "not known"}, None)
+        folder = image_sets.of_folder(Path(values.images), channels, numbered=numbered)
+        if folder.num < 2:
+            raise SetupError(f"--images {values.images} holds 1 sample: at least 2 are needed")
+        made = {"count": folder.num, "shape": list(folder.shape), "weights": "not known"}
+        yield Candidate(values.images, folder, made, None)
         return
     directory = restore.folder(values.workdir)
     for step in restore.steps(directory) if values.every else [None]:
@@ -84,6 +100,7 @@ def candidates(values: flags.FlagValues, channels: int) -> Iterator[Candidate]:
             statistics = f"standing, {values.standing} batches of {STANDING_BATCH}"
         made = {
             "count": values.num,
+            "shape": list(build.sample_shape(run.config)),
             "weights": "raw" if values.raw else "averaged (EMA)",
             "batch_statistics": statistics,
             "truncation": values.truncation,
@@ -145,7 +162,11 @@ def main(argv: list[str]) -> None:
     out = Path(values.out) if values.out else Path(values.workdir or ".") / "scores.json"
     if out.suffix != ".json" or not out.parent.is_dir():
         raise SetupError(f"--out {out}: give a file that ends in .json, in a folder that exists")
-    results = score_table.read(out)
+    score_table.read(out)  # what cannot be added to is refused before anything is measured, and so is
+    by_name = fields["name"] != "folder" and any(name.startswith("class_") for name in names)
+    scored = candidates(values, fields["channels"], numbered=by_name)
+    if (first := next(scored, None)) is None:  # what cannot be scored
+        raise SetupError(f"--workdir {values.workdir} has no checkpoint that can be read: run it further")
     backbone = backbones.open_backbone(given, fields)
     needs = metrics.needs(names)
     held_out = None
@@ -157,6 +178,10 @@ def main(argv: list[str]) -> None:
         real, facts["reference"] = evaluation.reference(images, backbone, needs), images.facts
     if values.held_out:
         images = image_sets.of_source({**fields, "split": values.held_out})
+        if images.facts["sha256"] == facts["reference"].get("sha256"):
+            raise SetupError(
+                f"--held_out={values.held_out} is the reference itself: give a split training did not see"
+            )
         held_out, facts["held_out"] = evaluation.reference(images, backbone, needs), images.facts
     common = {
         "backbone": {"name": backbone.name, "sha256": backbone.sha256, "resize": backbone.resize},
@@ -165,7 +190,8 @@ def main(argv: list[str]) -> None:
         **facts,
     }
     versions = {package: importlib.metadata.version(package) for package in PACKAGES}
-    for called, images, made, walk in candidates(values, fields["channels"]):
+    made_now = []
+    for called, images, made, walk in itertools.chain([first], scored):
         fake = evaluation.measure(images, backbone, needs)
         sets = metrics.Sets(real, fake, held_out, walk and functools.partial(walk, backbone))
         with warnings.catch_warnings(record=True) as said:
@@ -174,8 +200,11 @@ def main(argv: list[str]) -> None:
         for each in said:
             print(f"warning: {each.message}", file=sys.stderr)
         receipt = {**common, "generated": made, "scored": images.facts, "versions": versions}
-        results = score_table.add(results, {"name": called, "scores": scores, "receipt": receipt})
+        made_now.append({"name": called, "scores": scores, "receipt": receipt})
         print(f"{called}: " + ", ".join(f"{key} {value:.5g}" for key, value in scores.items()), flush=True)
+    results = score_table.read(out)  # as it is now: another command may have added to it
+    for result in made_now:
+        results = score_table.add(results, result)
     workdir.write_json(out, results)
     score_table.write_page(out.with_suffix(".html"), results)
     print(score_table.show(results))

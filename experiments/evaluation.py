@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,8 +22,11 @@ from jaxgan.metrics.backbone import Backbone
 from jaxgan.metrics.path_length import perceptual_path_length
 
 PIXELS = 10_000
+REVISION = 1  # of how references are measured: another one's are not used
 WALK_KEY = 0x3A1C
-QUANTISATION = "uint8, (x + 1) · 127.5 rounded half to even and clipped, as saved PNGs are"
+QUANTISATION = (
+    "uint8: samples as saved PNGs are, (x + 1) · 127.5 rounded half to even and clipped; files as read"
+)
 
 
 class Measured(NamedTuple):
@@ -54,7 +60,6 @@ def measure(images: ImageSet, backbone: Backbone, needs: Sequence[str]) -> Measu
     """
     mesh = parallel.device_mesh()
     size = -(-image_sets.BATCH // mesh.size) * mesh.size
-    apply = jax.jit(backbone.apply)
     total: moments.Moments | None = None
     kept: dict[str, list[np.ndarray]] = {name: [] for name in needs}
     seen = 0
@@ -62,7 +67,7 @@ def measure(images: ImageSet, backbone: Backbone, needs: Sequence[str]) -> Measu
         count = len(batch.images)
         # One shape for all batches: the last is filled up, and what fills it is dropped behind the network.
         full = np.concatenate([batch.images, np.repeat(batch.images[-1:], size - count, 0)])
-        found = apply(parallel.shard_batch({"images": full}, mesh, axis=0)["images"])
+        found = backbone.apply(parallel.shard_batch({"images": full}, mesh, axis=0)["images"])
         # The Inception score is made of logits without the last layer's bias, where there are such.
         logits = found.get("logits_unbiased", found["logits"])
         values: dict[str, Any] = {
@@ -97,6 +102,7 @@ def reference(images: ImageSet, backbone: Backbone, needs: Sequence[str]) -> Mea
         "images": images.facts["sha256"],
         "backbone": [backbone.name, backbone.sha256, backbone.resize],
         "needs": sorted(needs),
+        "made_by": [REVISION, PIXELS, jax.__version__],
     }
     folder = cache.folder("references")
     if folder is None:
@@ -106,9 +112,10 @@ def reference(images: ImageSet, backbone: Backbone, needs: Sequence[str]) -> Mea
         try:
             with np.load(path, allow_pickle=False) as file:
                 found = {name: file[name] for name in file.files}
-            return Measured(
-                moments.Moments(*(found.pop(name) for name in moments.Moments._fields)), **found
-            )
+            counted = moments.Moments(*(found.pop(name) for name in moments.Moments._fields))
+            if missing := [name for name in needs if name not in found and name != "labels"]:
+                raise ValueError(f"it lacks {', '.join(missing)}")  # labels, not every set has
+            return Measured(counted, **found)
         except Exception as error:  # whatever a damaged file makes the reader say
             print(f"{path} cannot be read ({type(error).__name__}): made anew", flush=True)
     measured = measure(images, backbone, needs)
@@ -116,10 +123,15 @@ def reference(images: ImageSet, backbone: Backbone, needs: Sequence[str]) -> Mea
         **{name: np.asarray(value) for name, value in measured.moments._asdict().items()},
         **{name: value for name in needs if (value := getattr(measured, name)) is not None},
     }
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        np.savez(file, **arrays)
-    partial.replace(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)
+        partial.replace(path)
+    except OSError as error:
+        print(f"{path} is not kept: {error}", flush=True)
+    finally:
+        partial.unlink(missing_ok=True)
     return measured
 
 
@@ -132,15 +144,24 @@ def statistics(path: Path) -> tuple[Measured, dict[str, Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             mean, covariance = (np.asarray(file[name], np.float64) for name in ("mu", "sigma"))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise SetupError(
             f"--reference {path} cannot be read: {' '.join(str(error).split())}; give an .npz of the arrays"
             " mu and sigma"
         ) from error
-    if mean.ndim != 1 or covariance.shape != (len(mean),) * 2 or not np.isfinite(covariance).all():
+    if mean.ndim != 1 or not len(mean) or covariance.shape != (len(mean),) * 2:
         raise SetupError(
             f"--reference {path} has mu of shape {mean.shape}, sigma of {covariance.shape}: give (D,) and"
-            " (D, D), finite"
+            " (D, D)"
+        )
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise SetupError(f"--reference {path} holds a NaN or an infinity: give finite mu and sigma")
+    scale = np.abs(covariance).max()
+    values = np.linalg.eigvalsh(covariance)
+    if np.abs(covariance - covariance.T).max() > 1e-6 * scale or values[0] < -1e-6 * scale:
+        raise SetupError(
+            f"--reference {path} has a sigma that is no covariance: give a symmetric one without negative"
+            " eigenvalues"
         )
     facts = {"statistics": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     # Of how many samples they are the file does not say: of enough.

@@ -67,6 +67,8 @@ def of_source(fields: Mapping[str, Any]) -> ImageSet:
     Raises:
       SetupError: there is no such source, or it cannot be opened.
     """
+    if fields["name"].startswith("tfds/"):
+        fields = {**fields, "split": fields.get("split") or "train"}  # the receipt says which
     source = data.open_source(**fields)
     examples, count = source.examples, source.num_examples
     assert examples is not None
@@ -90,7 +92,19 @@ def of_source(fields: Mapping[str, Any]) -> ImageSet:
     return images._replace(facts=facts)
 
 
-def of_folder(path: Path, channels: int) -> ImageSet:
+def _labels(folders: list[str], numbered: bool) -> np.ndarray:
+    if not numbered:
+        return np.unique(folders, return_inverse=True)[1].astype(np.int32)
+    wrong = next((name for name in folders if not name.isdecimal()), None)
+    if wrong is not None:
+        raise SetupError(
+            f"--images has the sub-folder {wrong!r}: a score by class needs them named by the dataset's"
+            " labels, 0, 1, 2, ..."
+        )
+    return np.array([int(name) for name in folders], np.int32)
+
+
+def of_folder(path: Path, channels: int, *, numbered: bool = False) -> ImageSet:
     """The images below a folder, all of one size, by whatever tool they were made; sub-folders are labels.
 
     Nothing is cropped or resized. Every file is decoded before any is scored.
@@ -98,9 +112,12 @@ def of_folder(path: Path, channels: int) -> ImageSet:
     Args:
       path: the folder.
       channels: 1 for grey, 3 for colour; files of the other kind are converted as training converts them.
+      numbered: whether a sub-folder's name is its label; else label k is the k-th of them in sorted order,
+        as of the data source ``folder``.
 
     Raises:
-      SetupError: there is no such folder, it holds no images, one cannot be decoded, or two differ in size.
+      SetupError: there is no such folder, it holds no images, one cannot be decoded, two differ in size, or
+        a sub-folder's name should be a label and is none.
     """
     if not path.is_dir():
         raise SetupError(f"--images {path} is not a folder: give one that holds images")
@@ -117,7 +134,7 @@ def of_folder(path: Path, channels: int) -> ImageSet:
 
     shape = decode(files[0]).shape
     folders = [str(file.parent.relative_to(path)) for file in files]
-    labels = np.unique(folders, return_inverse=True)[1].astype(np.int32)
+    labels = _labels(folders, numbered)
 
     def batches() -> Iterator[Batch]:
         with ThreadPoolExecutor() as pool:

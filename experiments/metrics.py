@@ -12,7 +12,7 @@ from jaxgan.metrics.inception_score import inception_score
 from jaxgan.metrics.kid import kernel_inception_distance
 from jaxgan.metrics.ms_ssim import ms_ssim_diversity, smallest_side
 from jaxgan.metrics.neighbours import data_copying
-from jaxgan.metrics.parzen import parzen_log_likelihood
+from jaxgan.metrics.parzen import SIGMAS, parzen_log_likelihood
 from jaxgan.metrics.prdc import precision_recall_density_coverage
 
 
@@ -98,14 +98,16 @@ def _prdc(sets: Sets) -> dict[str, float]:
 
 
 def _ms_ssim(sets: Sets) -> dict[str, float]:
-    side = min(sets.fake.pixels.shape[1:3])
-    scales = max((n for n in range(1, 6) if smallest_side(n) <= side), default=5)
-    found = ms_ssim_diversity(sets.fake.pixels, labels=sets.fake.labels, pairs=PAIRS, scales=scales)
+    pixels, labels = sets.fake.pixels, sets.fake.labels
+    scales = max((n for n in range(1, 6) if smallest_side(n) <= min(pixels.shape[1:3])), default=5)
+    labels = labels if labels is None else labels[: len(pixels)]
+    found = ms_ssim_diversity(pixels, labels=labels, pairs=PAIRS, scales=scales)
     return {"ms_ssim": found.mean}
 
 
 def _parzen(sets: Sets) -> dict[str, float]:
-    fake, real = (x.pixels.reshape(len(x.pixels), -1) / np.float32(255) for x in (sets.fake, sets.real))
+    truth = sets.held_out or sets.real
+    fake, real = (x.pixels.reshape(len(x.pixels), -1) / np.float32(255) for x in (sets.fake, truth))
     order = np.random.default_rng(FIT_SEED).permutation(len(real))
     validation, test = np.array_split(real[order], 2)
     found = parzen_log_likelihood(fake, validation, test)
@@ -129,7 +131,11 @@ METRICS: dict[str, Metric] = {
         "inception",
         ("features",),
         _kid,
-        {"subsets": SUBSETS, "subset_size": f"{SUBSET_SIZE}, or the smaller set", "seed": 2020},
+        {
+            "subsets": f"{SUBSETS}, each drawn of fake, then of real",
+            "subset_size": f"{SUBSET_SIZE}, or the smaller set",
+            "seed": 2020,
+        },
     ),
     "is": Metric(
         "inception",
@@ -141,18 +147,36 @@ METRICS: dict[str, Metric] = {
     "classifier_score": Metric("classifier", ("logits",), _inception_score("classifier_score"), SCORE),
     "prdc": Metric("", ("features",), _prdc, {"k": NEIGHBOURS}),
     "fid_infinity": Metric(
-        "inception", ("features",), _infinity("fid_infinity"), {**FRECHET, "seed": FIT_SEED}, usual=False
+        "inception",
+        ("features",),
+        _infinity("fid_infinity"),
+        {**FRECHET, "sizes": "15 from 5000 to all", "seed": FIT_SEED},
+        usual=False,
     ),
     "class_fid": Metric("inception", ("features", "labels"), _by_class("class_fid"), FRECHET, usual=False),
     "class_fcd": Metric("classifier", ("features", "labels"), _by_class("class_fcd"), FRECHET, usual=False),
     "ms_ssim": Metric(
-        "", ("pixels", "labels"), _ms_ssim, {"pairs": PAIRS, "images": PIXELS, "seed": 0}, usual=False
+        "",
+        ("pixels", "labels"),
+        _ms_ssim,
+        {
+            "pairs": f"{PAIRS} of each class, all one class without labels",
+            "images": f"the first {PIXELS}",
+            "scales": "as many of 5 as the images' size allows",
+            "seed": 0,
+        },
+        usual=False,
     ),
     "parzen": Metric(
         "",
         ("pixels",),
         _parzen,
-        {"images": PIXELS, "sigma": "best on a random half of the reference, scored on the other"},
+        {
+            "images": f"the first {PIXELS} of each set",
+            "of": "the held-out split if one is given, else the reference",
+            "sigma": f"best of {len(SIGMAS)} from {SIGMAS[0]:.3g} to {SIGMAS[-1]:.3g} on a random half,"
+            " scored on the other",
+        },
         usual=False,
     ),
     "path_length": Metric(

@@ -13,12 +13,12 @@ from experiments.cli import flatten
 from jaxgan.errors import SetupError
 
 # What tells apart the things that are scored. All else in two receipts must agree for scores to compare.
-IDENTITY = ("scored", "versions")
+IDENTITY = ("scored",)
 
 SPREADS = ("_std", "_error")  # what a score's own uncertainty is called after
 
 Result = Mapping[str, Any]
-# The fields in which it differs from the first group, and its results.
+# The fields in which it differs from a group before it, none of the first, and its results.
 Group = tuple[list[str], list[Result]]
 
 
@@ -80,12 +80,14 @@ def tables(results: Sequence[Result]) -> list[Group]:
     """Results in groups whose receipts agree, in the order they were made."""
     groups: list[Group] = []
     for result in results:
+        differs: list[str] = []
         for _, members in groups:
-            if not any(differences(each["receipt"], result["receipt"]) for each in members):
+            found = [differences(each["receipt"], result["receipt"]) for each in members]
+            if not any(found):
                 members.append(result)
                 break
+            differs = differs or next(filter(None, found))
         else:
-            differs = differences(groups[0][1][0]["receipt"], result["receipt"]) if groups else []
             groups.append((differs, [result]))
     return groups
 

@@ -74,6 +74,7 @@ def test_a_runs_scores_and_their_receipt(network, run, capsys):
     assert receipt["backbone"] == {"name": "classifier-tiny", "sha256": "ab" * 32, "resize": "none"}
     assert receipt["generated"] == {
         "count": NUM,
+        "shape": [28, 28, 1],
         "weights": "averaged (EMA)",
         "batch_statistics": "averaged",
         "truncation": None,
@@ -155,6 +156,19 @@ def test_a_metric_made_in_another_way_is_not_compared():
     tables = score_table.tables([result(1, a={"k": 1}), result(2, b={"k": 5}), result(3, a={"k": 2})])
     assert [[each["name"] for each in members] for _, members in tables] == [["1", "2"], ["3"]]
     assert tables[1][0] == ["metrics.a.k 1 and 2"]
+    # What differs from none but a later member of a group is said as well.
+    results = [result(1, a={"k": 1}), result(2, b={"k": 5}), result(3, b={"k": 6})]
+    assert [differs for differs, _ in score_table.tables(results)] == [[], ["metrics.b.k 5 and 6"]]
+    assert "not to be compared with the above: metrics.b.k 5 and 6" in score_table.show(results)
+
+
+def test_scores_by_another_version_are_not_compared():
+    def result(version):
+        receipt = {"metrics": {"a": {}}, "scored": {"step": 1}, "versions": {"jax": version}}
+        return {"name": "1", "scores": {"a": 1.0}, "receipt": receipt}
+
+    differs = [differs for differs, _ in score_table.tables([result("1"), result("2")])]
+    assert differs == [[], ["versions.jax '1' and '2'"]]
 
 
 def test_references_are_kept_and_damaged_ones_made_anew(network, tmp_path, monkeypatch, capsys):
@@ -171,6 +185,12 @@ def test_references_are_kept_and_damaged_ones_made_anew(network, tmp_path, monke
     third = evaluation.reference(images, backbone, ["logits"])
     assert "made anew" in capsys.readouterr().out
     np.testing.assert_array_equal(first.moments.m2, third.moments.m2)
+    # One that lacks what is asked for is no better.
+    with np.load(kept) as file:
+        arrays = {name: file[name] for name in file.files if name != "logits"}
+    np.savez(kept, **arrays)
+    assert evaluation.reference(images, backbone, ["logits"]).logits is not None
+    assert "made anew" in capsys.readouterr().out
     # Another network's are others.
     other = backbone._replace(sha256="cd" * 32)
     evaluation.reference(images, other, ["logits"])
@@ -187,6 +207,56 @@ def test_someones_statistics(network, run, tmp_path):
     theirs, ours = scored(run / "scores.json")
     np.testing.assert_allclose(theirs["scores"]["fcd"], ours["scores"]["fcd"], rtol=1e-5)
     assert theirs["receipt"]["reference"]["statistics"] == "stats.npz"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"mu": [0, np.nan], "sigma": np.eye(2)}, "holds a NaN"),
+        ({"mu": [0, 1], "sigma": [[1, 0], [0, np.inf]]}, "holds a NaN"),
+        ({"mu": [0, 1], "sigma": -np.eye(2)}, "no covariance"),
+        ({"mu": [0, 1], "sigma": [[1, 0.5], [0, 1]]}, "no covariance"),
+        ({"mu": [0, 1], "sigma": np.eye(3)}, r"\(D, D\)"),
+        ({"mu": [0, 1]}, "cannot be read"),
+    ],
+)
+def test_statistics_that_are_none(network, run, tmp_path, arrays, message):
+    path = tmp_path / "stats.npz"
+    np.savez(path, **{name: np.asarray(value, float) for name, value in arrays.items()})
+    assert re.search(message, refused(run, f"--workdir={run}", "--metrics=fcd", f"--reference={path}"))
+
+
+def test_files_that_hold_no_statistics(network, run, tmp_path):
+    whole, part, other = (tmp_path / name for name in ("whole.npz", "part.npz", "other.npy"))
+    np.savez(whole, mu=np.zeros(DIM), sigma=np.eye(DIM))
+    part.write_bytes(whole.read_bytes()[:200])
+    np.save(other, np.eye(DIM))
+    for path in (part, other):
+        assert "cannot be read" in refused(run, f"--workdir={run}", "--metrics=fcd", f"--reference={path}")
+
+
+def test_sub_folders_are_labels_by_name_and_in_files_of_any_number(network, tmp_path, monkeypatch, capsys):
+    # Ten images of a digit in a folder of its name, and ten in one of a name that no digit has.
+    pixels, labels = data.load_digits()
+    for label in (2, 10):
+        (tmp_path / "made" / str(label)).mkdir(parents=True)
+        for i, image in enumerate(pixels[labels == label % 10][:10]):
+            Image.fromarray(image[..., 0]).save(tmp_path / "made" / str(label) / f"{i}.png")
+    made = image_sets.of_folder(tmp_path / "made", 1, numbered=True)
+    assert sorted(set(np.concatenate([batch.labels for batch in made.batches()]).tolist())) == [2, 10]
+    by_place = image_sets.of_folder(tmp_path / "made", 1)
+    assert sorted(set(np.concatenate([batch.labels for batch in by_place.batches()]).tolist())) == [0, 1]
+    out = tmp_path / "scores.json"
+    flags = (f"--images={tmp_path}/made", *DIGITS, f"--out={out}")
+    with pytest.raises(SetupError, match="class 10 has 0 real samples"):
+        main(evaluate, *flags, "--metrics=class_fcd")
+    (tmp_path / "made" / "10").rename(tmp_path / "made" / "ten")
+    with pytest.raises(SetupError, match="sub-folder 'ten': a score by class needs them named by"):
+        main(evaluate, *flags, "--metrics=class_fcd")
+    # More images than pixels are kept of.
+    monkeypatch.setattr(evaluation, "PIXELS", 12)
+    assert main(evaluate, *flags, "--metrics=ms_ssim") == 0
+    assert 0 < scored(out)[0]["scores"]["ms_ssim"] < 1
 
 
 def test_scores_that_need_more_than_moments(network, run):
@@ -215,10 +285,14 @@ def test_the_path_length_is_the_generators(network, run, tmp_path, monkeypatch):
     np.testing.assert_allclose(four["scores"]["path_length"], 4 * one["scores"]["path_length"], rtol=1e-3)
 
 
-def refused(run, *arguments):
+def refused(run, *arguments, opened=True):
+    """The message of a refusal, before anything is written, and if not ``opened`` before a network is."""
     before = sorted(run.rglob("*"))
-    with pytest.raises(SetupError) as caught:
-        main(evaluate, *arguments)
+    with pytest.MonkeyPatch.context() as context:
+        if not opened:
+            context.setattr(backbones, "open_backbone", lambda *_: pytest.fail("the network was opened"))
+        with pytest.raises(SetupError) as caught:
+            main(evaluate, *arguments)
     assert sorted(run.rglob("*")) == before, "something was written"
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -241,6 +315,9 @@ def refused(run, *arguments):
         (["--workdir={run}", "--reference={run}/config.json"], "config.json cannot be read"),
         (["--workdir={run}", "--metrics=copying", "--num=9"], "give --held_out=SPLIT"),
         (["--images={run}", "--metrics=path_length", "--backbone=x", *DIGITS], "is a generator's"),
+        (["--workdir={run}", "--every", "--best"], "--best is one checkpoint and --every all"),
+        (["--workdir={run}", "--data.split=test"], "no split 'test' of digits"),
+        (["--workdir={run}", "--metrics=copying", "--held_out=test"], "no split 'test' of digits"),
         (["--images={run}", "--raw"], "--raw is about a run's generator"),
         (["--images={run}"], "there is no run that tells data.name: give --data.name"),
         (
@@ -292,7 +369,7 @@ def test_bad_folders(network, run, tmp_path, make, message):
         f"--out={run}/scores.json",
         "--metrics=fcd",
     )
-    assert re.search(message, refused(run, f"--images={folder}", *flags))
+    assert re.search(message, refused(run, f"--images={folder}", *flags, opened=False))
 
 
 def test_statistics_that_would_need_pickle(network, run, tmp_path):

@@ -9,7 +9,7 @@ from jaxgan.data.points import Modes, Problem
 from jaxgan.data.sampled import PROBLEMS, from_problem, make_problem
 from jaxgan.data.source import Source, iterate, to_float, to_uint8
 from jaxgan.data.tfds import from_tfds
-from jaxgan.errors import unknown
+from jaxgan.errors import SetupError, unknown
 
 __all__ = [
     "PROBLEMS",
@@ -55,11 +55,16 @@ def open_source(name: str, **options: Any) -> Source:
       The source.
 
     Raises:
-      SetupError: there is none of that name, or it cannot be opened.
+      SetupError: there is none of that name, it cannot be opened, or it has no splits and one is given.
     """
     check_name(name)
     if name.startswith("tfds/"):
         return from_tfds(name.removeprefix("tfds/"), **options)
     if name in PROBLEMS:
         return from_problem(make_problem(name, **options))
+    if options.get("split"):
+        raise SetupError(
+            f"there is no split {options['split']!r} of {name}, which is one whole: leave it out, or give a"
+            " dataset tfds/NAME"
+        )
     return SOURCES[name](**options)
