@@ -3,7 +3,8 @@
     python -m experiments.sweep --config=study_collapse.py
 
 It takes 22 minutes on 2 cores, beside other work. Expect every remedy to raise coverage in one of two GANs
-that collapse, and none but feature matching clearly in both; ``experiments/README.md`` has the table.
+that collapse (minibatch standard deviation by KL only), and none but feature matching clearly in both;
+``experiments/README.md`` has the table.
 """
 
 from collections.abc import Callable
