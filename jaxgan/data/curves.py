@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan.data.points import Problem, check_count, check_positive
+from jaxgan.data.points import Problem, check_count, check_positive, is_number
 from jaxgan.errors import SetupError
 
 Array = jax.Array
@@ -18,7 +18,7 @@ def _curve(curve: Callable[[Array], Array], length: float, power: int, std: floa
 
     ``curve`` maps (...) to (..., arms, 2), arms being equally likely, of at most this speed |d curve / ds|.
     """
-    if not isinstance(std, jax.core.Tracer) and not 0 <= std < math.inf:
+    if not is_number(std) or (not isinstance(std, jax.core.Tracer) and std < 0):
         raise SetupError(f"std is {std}: give 0 or a positive number")
 
     def sample(key: Array) -> Array:
@@ -54,7 +54,7 @@ def swiss_roll(*, std: float = 1 / 30) -> Problem:
       The problem, in the plane. Its density is an integral along the roll, done by quadrature.
 
     Raises:
-      SetupError: the std is negative.
+      SetupError: the std is negative or not finite.
 
     References:
       Gulrajani et al., 2017, figure 1 and its code, https://arxiv.org/abs/1704.00028
