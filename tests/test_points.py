@@ -174,12 +174,35 @@ def test_parallel_lines_have_no_density():
     assert scipy.stats.kstest(points[:, 1], "uniform").pvalue > 1e-3
 
 
-def test_numbers_may_be_traced(key):
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        *((make, "std") for make in (ring, grid, swiss_roll, spiral, gaussian)),
+        *((ring, "radius"), (grid, "spacing"), (spiral, "radius"), (spiral, "turns")),
+        *((gaussian, "mean"), (parallel_lines, "theta")),
+    ],
+)
+def test_samples_of_traced_numbers(make, name, key):
     values = jnp.array([0.1, 0.4])
-    for make in (ring, swiss_roll, gaussian):
-        traced = jax.jit(jax.vmap(lambda std, make=make: make(std=std).sample(key)))(values)
-        alone = [jax.jit(make(std=float(std)).sample)(key) for std in values]
-        np.testing.assert_allclose(traced, np.stack(alone), rtol=1e-6)
+    traced = jax.jit(jax.vmap(lambda value: make(**{name: value}).sample(key)))(values)
+    alone = [jax.jit(make(**{name: float(value)}).sample)(key) for value in values]
+    np.testing.assert_allclose(traced, np.stack(alone), rtol=2e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [(swiss_roll, "std"), (spiral, "std"), (spiral, "radius"), (spiral, "turns")],
+)
+def test_a_curves_density_needs_concrete_numbers(make, name):
+    x = jnp.zeros(2)
+    with pytest.raises(SetupError, match="density needs numbers that are not traced"):
+        jax.vmap(lambda value: make(**{name: value}).log_density(x))(jnp.array([0.1, 0.4]))
+    # The points may be traced, and what is no argument of a traced function is concrete within one.
+    assert np.isfinite(jax.jit(lambda x: make(**{name: 0.4}).log_density(x))(x))
+
+
+def test_densities_of_traced_numbers():
+    values = jnp.array([0.1, 0.4])
     x = jnp.array([2.0, 0.1])
     density = jax.jit(jax.vmap(lambda std: ring(std=std).log_density(x)))(values)
     alone = [jax.jit(ring(std=float(std)).log_density)(x) for std in values]

@@ -6,7 +6,9 @@ A problem draws one point from one key; a batch is a ``vmap`` over keys::
     >>> jax.vmap(problem.sample)(jax.random.split(jax.random.key(0), 3)).shape
     (3, 2)
 
-Numbers that shape no array (a std, an angle, a distance) may be traced: a population can differ in them.
+Numbers that shape no array (a std, a radius, a distance) may be traced where a problem is made inside a
+traced function, as under ``vmap`` over them; a count and what ``mixture`` and ``uniforms`` take may not.
+In a sweep none is: the members of one population share their problem.
 """
 
 import math
