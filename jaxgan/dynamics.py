@@ -165,7 +165,9 @@ def negative_momentum(
 
     y ← y + η ∂V/∂y(x, y) + β (y − y');  x ← x − η ∂V/∂x(x, y) + β (x − x'),  ' the point before
 
-    On V = xy it converges for −1 < β < 0 and small η; with β > 0 it diverges.
+    On V = xy the eigenvalues of a step are the roots of (λ − 1)² (λ − β)² + η² λ³. Their product is β²; for
+    −1 < β < 0 and small η they lie within the unit circle, which they can reach at λ = −1 only. Hence it
+    converges if and only if −1 < β < 0 and η < 2 (1 + β). With β > 0 it diverges.
 
     Args:
       game: its value V(x, y).

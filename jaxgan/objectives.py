@@ -40,8 +40,10 @@ class Objective(NamedTuple):
     hyper: Mapping[str, float] = {}
 
 
-# DRAGAN's generator saturates in the table, and here, though its authors' program has the other loss. The
-# signs of LSGAN's row are taken from its paper.
+# DRAGAN's generator saturates in the table, and here, though its authors' program has the other loss. Its
+# target is the table's, its weight and target are that program's; the table's c is not a number, and the
+# noise's std is left to the penalty's default, which is neither's. The signs of LSGAN's row are taken from
+# its paper.
 OBJECTIVES: dict[str, Objective] = {
     "MM": Objective("minimax", "https://arxiv.org/abs/1406.2661"),
     "NS": Objective("non_saturating", "https://arxiv.org/abs/1406.2661"),

@@ -90,8 +90,10 @@ def dragan_penalty(
 
     E[(‖∇D(x + δ)‖ − target)²],  δ ~ N(0, std² I)
 
-    This is the paper's noise (its c is std²). The authors' code draws uniform noise scaled by half the
-    batch's standard deviation instead, which for data in [−1, 1] is of the order of the default here.
+    The noise is the paper's, N(0, c I) with c = std². The authors' program draws another: δ = α u s/2 with
+    α ~ U[0, 1), one a sample, u ~ U[0, 1), one an entry, and s the standard deviation of all entries of the
+    batch. It is never negative, and its root mean square is s/6, for data in [−1, 1] at most a third of the
+    default std. The default target, 1, is the program's; the default std is neither's: set it by the data.
 
     Args:
       critic_fn: (B, ...) samples to (B, ...) logits, sample by sample.
@@ -107,7 +109,8 @@ def dragan_penalty(
       AssertionError: the keys are neither one nor B.
 
     References:
-      Kodali et al., 2017, How to Train Your DRAGAN, algorithm 1, https://arxiv.org/abs/1705.07215
+      Kodali et al., 2017, On Convergence and Stability of GANs, https://arxiv.org/abs/1705.07215
+      its program, https://github.com/kodalinaveen3/DRAGAN
     """
     noise = _per_sample(lambda k: jax.random.normal(k, real.shape[1:], real.dtype), key, len(real))
     return _norm_penalty(critic_fn, real + std * noise, target, one_sided=False)

@@ -13,7 +13,16 @@ from typing import Any, NamedTuple
 import chex
 import numpy as np
 
-from jaxgan.transport import ArrayLike, Transport, check_masses, transport, w1_curves, w1_samples
+from jaxgan.transport import (
+    ArrayLike,
+    Transport,
+    check_masses,
+    check_points,
+    check_weights,
+    transport,
+    w1_curves,
+    w1_samples,
+)
 
 __all__ = [
     "Cells",
@@ -92,7 +101,7 @@ def kl_divergence(p: ArrayLike, q: ArrayLike, *, weights: ArrayLike | float = 1.
 
     Raises:
       AssertionError: p and q differ in shape.
-      ValueError: a mass is negative.
+      ValueError: a mass is negative or not finite.
 
     References:
       Goodfellow et al., 2014, section 4, https://arxiv.org/abs/1406.2661
@@ -118,7 +127,7 @@ def js_divergence(p: ArrayLike, q: ArrayLike, *, weights: ArrayLike | float = 1.
 
     Raises:
       AssertionError: p and q differ in shape.
-      ValueError: a mass is negative.
+      ValueError: a mass is negative or not finite.
 
     References:
       Goodfellow et al., 2014, theorem 1, https://arxiv.org/abs/1406.2661
@@ -146,7 +155,7 @@ def game_value(p: ArrayLike, q: ArrayLike, *, weights: ArrayLike | float = 1.0) 
 
     Raises:
       AssertionError: p and q differ in shape.
-      ValueError: a mass is negative.
+      ValueError: a mass is negative or not finite.
 
     References:
       Goodfellow et al., 2014, theorem 1, https://arxiv.org/abs/1406.2661
@@ -178,21 +187,31 @@ def uniform_cells(real: Uniforms, fake: Uniforms) -> Cells:
     """Two mixtures of uniforms, cut at all the ends of their intervals.
 
     Args:
-      real: the intervals (a, b) and the weights of one.
+      real: the intervals (a, b), a < b, and the weights of one, which sum to 1.
       fake: of the other.
 
     Returns:
       The cells, whose masses have the mixtures' own divergences.
+
+    Raises:
+      AssertionError: the intervals are no pairs, or the weights not one each.
+      ValueError: an interval is empty or not finite, or weights are negative or do not sum to 1.
     """
-    edges = np.unique(np.concatenate([np.asarray(side[0], np.float64).ravel() for side in (real, fake)]))
+    sides = []
+    for intervals, weights in (real, fake):
+        ends = np.asarray(intervals, np.float64)
+        chex.assert_shape(ends, (None, 2))
+        widths = np.diff(ends, axis=1)
+        if not ((widths > 0) & (widths < np.inf)).all():
+            raise ValueError(f"the intervals are {ends.tolist()}: give finite pairs (a, b) with a < b")
+        sides.append((ends, widths, check_weights(weights, len(ends))[:, None]))
+    edges = np.unique(np.concatenate([ends.ravel() for ends, _, _ in sides]))
 
-    def masses(side: Uniforms) -> Array:
-        intervals, weights = (np.asarray(value, np.float64) for value in side)
-        low, high = intervals[:, :1], intervals[:, 1:]
-        covered = (low <= edges[:-1]) & (edges[1:] <= high)
-        return np.sum(weights[:, None] * covered * np.diff(edges) / (high - low), axis=0)
+    def masses(ends: Array, widths: Array, weights: Array) -> Array:
+        covered = (ends[:, :1] <= edges[:-1]) & (edges[1:] <= ends[:, 1:])
+        return np.sum(weights * covered * np.diff(edges) / widths, axis=0)
 
-    return Cells(edges, masses(real), masses(fake))
+    return Cells(edges, *(masses(*side) for side in sides))
 
 
 class Comparison(NamedTuple):
@@ -219,11 +238,15 @@ def compare_uniforms(real: Uniforms, fake: Uniforms) -> Comparison:
     """Compares two mixtures of uniforms on the line, exactly.
 
     Args:
-      real: the intervals (a, b) and the weights of one.
+      real: the intervals (a, b), a < b, and the weights of one, which sum to 1.
       fake: of the other.
 
     Returns:
       The comparison.
+
+    Raises:
+      AssertionError: the intervals are no pairs, or the weights not one each.
+      ValueError: an interval is empty or not finite, or weights are negative or do not sum to 1.
 
     References:
       Arjovsky et al., 2017, Wasserstein GAN, section 2, https://arxiv.org/abs/1701.07875
@@ -247,22 +270,22 @@ def compare_points(
     Args:
       real: (N, dim) points.
       fake: (M, dim) points.
-      p: (N,) masses of the real points; None for 1/N.
-      q: (M,) masses of the fake points; None for 1/M.
+      p: (N,) masses of the real points, which sum to 1; None for 1/N.
+      q: (M,) masses of the fake points, which sum to 1; None for 1/M.
 
     Returns:
       The comparison; its W₁ is of Euclidean distances.
 
     Raises:
       AssertionError: the shapes do not go together.
-      ValueError: a mass is negative, or the sums differ or are 0.
+      ValueError: a point is not finite or there is none, or masses are negative or do not sum to 1.
 
     References:
       Arjovsky et al., 2017, Wasserstein GAN, example 1, https://arxiv.org/abs/1701.07875
     """
-    real, fake = (np.asarray(value, np.float64) for value in (real, fake))
-    p = np.full(len(real), 1 / len(real)) if p is None else np.asarray(p, np.float64)
-    q = np.full(len(fake), 1 / len(fake)) if q is None else np.asarray(q, np.float64)
+    real, fake = check_points(real, 2), check_points(fake, 2)
+    chex.assert_equal_shape_suffix([real, fake], 1)
+    p, q = check_weights(p, len(real)), check_weights(q, len(fake))
     atoms, place = np.unique(np.concatenate([real, fake]), axis=0, return_inverse=True)
     cost = np.linalg.norm(real[:, None] - fake, axis=-1)
     return _compare(

@@ -13,11 +13,33 @@ ArrayLike = np.ndarray | jax.Array | Sequence[float]
 
 
 def check_masses(values: ArrayLike) -> Array:
-    """The values as float64; raises ValueError if one is negative or no number."""
+    """The values as float64; raises ValueError if one is negative or not finite."""
     masses = np.asarray(values, np.float64)
-    if not (masses >= 0).all():
-        raise ValueError("masses and densities are at least 0")
+    if not ((masses >= 0) & (masses < math.inf)).all():
+        raise ValueError("masses and densities are at least 0 and finite")
     return masses
+
+
+def check_points(values: ArrayLike, rank: int) -> Array:
+    """The points as float64: AssertionError at another rank, ValueError at none or one not finite."""
+    points = np.asarray(values, np.float64)
+    chex.assert_rank(points, rank)
+    if not len(points) or not np.isfinite(points).all():
+        raise ValueError(
+            "points are finite, and at least one: give no NaN, no infinity and no empty sample"
+        )
+    return points
+
+
+def check_weights(values: ArrayLike | None, count: int) -> Array:
+    """So many masses that sum to 1 to 1e-6, equal ones for None: else AssertionError or ValueError."""
+    if values is None:
+        return np.full(count, 1 / count)
+    weights = check_masses(values)
+    chex.assert_shape(weights, (count,))
+    if not abs(weights.sum() - 1) <= 1e-6:
+        raise ValueError(f"the weights sum to {weights.sum():g}: give weights that sum to 1")
+    return weights
 
 
 def w1_curves(x: ArrayLike, first: ArrayLike, second: ArrayLike) -> float:
@@ -26,7 +48,7 @@ def w1_curves(x: ArrayLike, first: ArrayLike, second: ArrayLike) -> float:
     W₁ = ∫ |F(x) − G(x)| dx = ∫₀¹ |F⁻¹(u) − G⁻¹(u)| du
 
     Args:
-      x: (N,) increasing points, or levels u from 0 to 1.
+      x: (N,) increasing points, or levels u from 0 to 1; one given twice is where a curve jumps.
       first: (N,) the distribution function F at the points, or the quantile function at the levels.
       second: (N,) the same of the other distribution.
 
@@ -34,13 +56,16 @@ def w1_curves(x: ArrayLike, first: ArrayLike, second: ArrayLike) -> float:
       In units of x, exact for curves that are straight between the points.
 
     Raises:
-      AssertionError: the shapes differ.
+      AssertionError: the shapes differ, or are not vectors'.
+      ValueError: x decreases, a number is not finite, or there is none.
 
     References:
       Peyré and Cuturi, 2019, Computational Optimal Transport, remark 2.30, https://arxiv.org/abs/1803.00567
     """
-    x, first, second = (np.asarray(value, np.float64) for value in (x, first, second))
+    x, first, second = (check_points(value, 1) for value in (x, first, second))
     chex.assert_equal_shape([x, first, second])
+    if (np.diff(x) < 0).any():
+        raise ValueError("x decreases: give increasing points or levels")
     gap = first - second
     left, right = np.abs(gap[:-1]), np.abs(gap[1:])
     total = left + right
@@ -72,19 +97,15 @@ def w1_samples(
 
     Raises:
       AssertionError: a sample is not a vector, or its weights are not one each.
-      ValueError: a weight is negative.
+      ValueError: a number is not finite or there is none, or weights are negative or do not sum to 1.
 
     References:
       Peyré and Cuturi, 2019, Computational Optimal Transport, remark 2.30, https://arxiv.org/abs/1803.00567
     """
     places, jumps = [], []
     for points, weights, sign in ((x, x_weights, 1), (y, y_weights, -1)):
-        place = np.asarray(points, np.float64)
-        chex.assert_rank(place, 1)
-        mass = np.full(len(place), 1 / len(place)) if weights is None else check_masses(weights)
-        chex.assert_equal_shape([place, mass])
-        places.append(place)
-        jumps.append(sign * mass)
+        places.append(check_points(points, 1))
+        jumps.append(sign * check_weights(weights, len(places[-1])))
     place = np.concatenate(places)
     order = np.argsort(place)
     gap = np.cumsum(np.concatenate(jumps)[order])
@@ -123,7 +144,7 @@ def transport(p: ArrayLike, q: ArrayLike, cost: ArrayLike) -> Transport:
 
     Raises:
       AssertionError: the shapes do not go together.
-      ValueError: a mass is negative, or the sums differ or are 0.
+      ValueError: a mass is negative or not finite, or the sums differ or are 0.
       RuntimeError: the solver gives up.
 
     References:

@@ -99,6 +99,34 @@ def test_alternating_steps_keep_their_ellipse(x, y, eta):
     np.testing.assert_allclose(invariant, x**2 + y**2 + eta * x * y, rtol=2e-4, atol=1e-6)
 
 
+def test_the_momenta_that_converge_are_those_of_the_docstring():
+    for beta in np.linspace(-1.25, 0.75, 41):
+        for eta in np.linspace(0.01, 4.51, 46):
+            # y first, then x against the new y; (x, y, x before, y before).
+            y_next = np.array([eta, 1 + beta, 0, -beta])
+            x_next = np.array([1 + beta, 0, -beta, 0]) - eta * y_next
+            matrix = np.stack([x_next, y_next, *np.eye(4)[:2]])
+            roots = np.polynomial.Polynomial.fromroots([1, 1, beta, beta]) + np.polynomial.Polynomial(
+                [0, 0, 0, eta**2]
+            )
+            np.testing.assert_allclose(np.poly(matrix)[::-1], roots.coef, atol=1e-12)
+            radius = np.abs(np.linalg.eigvals(matrix)).max()
+            if abs(beta) < 1e-12:
+                assert (radius > 1 + 1e-9) == (eta > 2)
+            else:
+                assert (radius < 1) == (-1 < beta < 0 and eta < 2 * (1 + beta)), (beta, eta)
+
+
+@pytest.mark.parametrize("beta", [-0.7, -0.4, -0.1])
+@pytest.mark.parametrize("share", [0.9, 1.1])
+def test_momentum_converges_up_to_the_rate_of_the_docstring(beta, share):
+    eta = share * 2 * (1 + beta)
+    points = dynamics.negative_momentum(bilinear, 1.0, 1.0, steps=110, learning_rate=eta, momentum=beta)
+    norms = np.hypot(*np.asarray(points, np.float64))
+    assert np.isfinite(norms).all()
+    assert (norms[-20:].max() < norms[40:60].max()) == (share < 1)
+
+
 def test_positive_momentum_diverges():
     points = dynamics.negative_momentum(bilinear, 1.0, 0.0, steps=200, learning_rate=ETA, momentum=0.3)
     assert float(jnp.hypot(points.x[-1], points.y[-1])) > 5

@@ -158,8 +158,11 @@ def test_w1_by_hand():
     assert w1(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]])) == 5
     with pytest.raises(AssertionError):
         w1(np.zeros((2, 2)), np.zeros((3, 2)))
-    with pytest.raises(ValueError, match="invalid"):
-        w1(np.full((2, 2), np.nan), np.zeros((2, 2)))
+    with pytest.raises(AssertionError):
+        w1(np.zeros(3), np.zeros(3))
+    for bad in (np.full((2, 2), np.nan), np.full((2, 2), np.inf), np.zeros((0, 2))):
+        with pytest.raises(ValueError, match="points are finite, and at least one"):
+            w1(bad, np.zeros_like(bad))
 
 
 @given(x=CLOUD, y=CLOUD, z=CLOUD)

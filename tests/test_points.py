@@ -174,12 +174,35 @@ def test_parallel_lines_have_no_density():
     assert scipy.stats.kstest(points[:, 1], "uniform").pvalue > 1e-3
 
 
-def test_numbers_may_be_traced(key):
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        *((make, "std") for make in (ring, grid, swiss_roll, spiral, gaussian)),
+        *((ring, "radius"), (grid, "spacing"), (spiral, "radius"), (spiral, "turns")),
+        *((gaussian, "mean"), (parallel_lines, "theta")),
+    ],
+)
+def test_samples_of_traced_numbers(make, name, key):
     values = jnp.array([0.1, 0.4])
-    for make in (ring, swiss_roll, gaussian):
-        traced = jax.jit(jax.vmap(lambda std, make=make: make(std=std).sample(key)))(values)
-        alone = [jax.jit(make(std=float(std)).sample)(key) for std in values]
-        np.testing.assert_allclose(traced, np.stack(alone), rtol=1e-6)
+    traced = jax.jit(jax.vmap(lambda value: make(**{name: value}).sample(key)))(values)
+    alone = [jax.jit(make(**{name: float(value)}).sample)(key) for value in values]
+    np.testing.assert_allclose(traced, np.stack(alone), rtol=2e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [(swiss_roll, "std"), (spiral, "std"), (spiral, "radius"), (spiral, "turns")],
+)
+def test_a_curves_density_needs_concrete_numbers(make, name):
+    x = jnp.zeros(2)
+    with pytest.raises(SetupError, match="density needs numbers that are not traced"):
+        jax.vmap(lambda value: make(**{name: value}).log_density(x))(jnp.array([0.1, 0.4]))
+    # The points may be traced, and what is no argument of a traced function is concrete within one.
+    assert np.isfinite(jax.jit(lambda x: make(**{name: 0.4}).log_density(x))(x))
+
+
+def test_densities_of_traced_numbers():
+    values = jnp.array([0.1, 0.4])
     x = jnp.array([2.0, 0.1])
     density = jax.jit(jax.vmap(lambda std: ring(std=std).log_density(x)))(values)
     alone = [jax.jit(ring(std=float(std)).log_density)(x) for std in values]
@@ -210,7 +233,28 @@ def test_every_problem_is_a_source(name):
         ("ring", {"modes": 0}, "data.name ring: modes is 0: give a whole number"),
         ("ring", {"modes": 2.5}, "modes is 2.5"),
         ("ring", {"radius": float("nan")}, "radius is nan: give a positive"),
-        ("ring", {"std": "wide"}, "data.name ring: .*str"),
+        ("ring", {"modes": True}, "modes is True: give a whole number"),
+        ("ring", {"std": "wide"}, "data.name ring: std is wide: give a positive number"),
+        ("ring", {"std": True}, "std is True: give a positive number"),
+        ("ring", {"radius": None}, "radius is None: give a positive number"),
+        ("grid", {"spacing": (1.0, 2.0)}, r"spacing is \(1.0, 2.0\): give a positive number"),
+        ("grid", {"spacing": float("inf")}, "spacing is inf: give a positive number"),
+        ("gaussian", {"mean": float("nan")}, "data.name gaussian: mean is nan: give a finite number"),
+        ("gaussian", {"mean": "far"}, "mean is far: give a finite number"),
+        (
+            "parallel_lines",
+            {"theta": "far"},
+            "data.name parallel_lines: theta is far: give a finite number",
+        ),
+        ("parallel_lines", {"theta": float("nan")}, "theta is nan: give a finite number"),
+        ("parallel_lines", {"theta": (1.0, 2.0)}, r"theta is \(1.0, 2.0\): give a finite number"),
+        ("swiss_roll", {"std": float("nan")}, "std is nan: give 0 or"),
+        ("swiss_roll", {"std": "wide"}, "std is wide: give 0 or"),
+        ("spiral", {"arms": True}, "arms is True: give a whole number"),
+        ("mixture", {"mu": ((1.0, 2.0), (float("nan"), 0.0))}, r"mu is .*nan.*: give finite numbers"),
+        ("mixture", {"sigma": (((float("inf"), 0), (0, 1)),) * 2}, "positive definite"),
+        ("uniforms", {"intervals": ((0, float("inf")),), "p": (1,)}, "give finite pairs"),
+        ("uniforms", {"intervals": ((float("nan"), 1),), "p": (1,)}, "give finite pairs"),
         ("grid", {"std": -1.0}, "std is -1.0: give a positive"),
         ("gaussian", {"std": 0.0}, "std is 0.0"),
         ("swiss_roll", {"std": -0.1}, "std is -0.1: give 0 or"),
@@ -219,7 +263,7 @@ def test_every_problem_is_a_source(name):
         ("mixture", {"mu": ((1.0,),)}, r"mu of shape \(1, 1\), sigma of shape \(2, 2, 2\)"),
         ("mixture", {"sigma": (((1, 2), (2, 1)),) * 2}, "positive definite"),
         ("mixture", {"p": (0.5, 0.6)}, "p is .*give 2 positive numbers that sum to 1"),
-        ("uniforms", {"intervals": ((2, 1),), "p": (1,)}, "give pairs"),
+        ("uniforms", {"intervals": ((2, 1),), "p": (1,)}, "give finite pairs"),
         ("uniforms", {"p": (0.5, 0.5)}, "give 3 positive numbers"),
     ],
 )
@@ -227,6 +271,13 @@ def test_bad_options_are_refused(name, options, message):
     with pytest.raises(SetupError) as error:
         data.open_source(name, path="", seed=0, **options)
     assert re.search(message, str(error.value)), error.value
+
+
+def test_numbers_may_be_arrays():
+    for number in (1, 1.0, np.int64(1), np.float32(1), np.ones(()), jnp.float32(1), jnp.bfloat16(1)):
+        assert float(parallel_lines(theta=number).sample(jax.random.key(0))[0]) == 1
+        assert gaussian(mean=number, std=number).modes.centres == 1
+        ring(radius=number, std=number), swiss_roll(std=number)
 
 
 # End to end

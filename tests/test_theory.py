@@ -95,6 +95,89 @@ def test_masses_are_checked():
             theory.transport([total], [total / 2], [[1.0]])
 
 
+@pytest.mark.parametrize(
+    ("intervals", "weights", "error"),
+    [
+        ([(0, 1), (2, 3)], [1.0], AssertionError),  # one weight would count for both
+        ([(0, 1)], [0.5, 0.5], AssertionError),
+        ([(0, 1, 2)], [1.0], AssertionError),
+        ([], [], AssertionError),
+        ([(0, 1), (2, 3)], [0.25, 0.25], "weights sum to 0.5: give"),
+        ([(0, 1), (2, 3)], [1.5, -0.5], "at least 0"),
+        ([(0, 1)], [math.nan], "at least 0"),
+        ([(2, 1)], [1.0], r"intervals are \[\[2.0, 1.0\]\]: give finite pairs \(a, b\) with a < b"),
+        ([(1, 1)], [1.0], "with a < b"),
+        ([(0, math.inf)], [1.0], "with a < b"),
+        ([(math.nan, 1)], [1.0], "with a < b"),
+    ],
+)
+def test_mixtures_of_uniforms_are_checked(intervals, weights, error):
+    good = ([(0, 1)], [1.0])
+    kind, match = (ValueError, error) if isinstance(error, str) else (error, None)
+    for compare in (theory.uniform_cells, theory.compare_uniforms):
+        for sides in ((good, (intervals, weights)), ((intervals, weights), good)):
+            with pytest.raises(kind, match=match):
+                compare(*sides)
+
+
+@pytest.mark.parametrize(
+    ("x", "weights", "error"),
+    [
+        ([1.0], [2.0], "weights sum to 2: give"),
+        ([1.0, 2.0], [1.5, -0.5], "at least 0"),
+        ([1.0], [math.inf], "at least 0 and finite"),
+        ([1.0, 2.0], [1.0], AssertionError),
+        ([], None, "at least one"),
+        ([math.nan], None, "points are finite"),
+        ([math.inf, 1.0], None, "points are finite"),
+    ],
+)
+def test_samples_are_checked(x, weights, error):
+    kind, match = (ValueError, error) if isinstance(error, str) else (error, None)
+    with pytest.raises(kind, match=match):
+        theory.w1_samples(x, [0.0], x_weights=weights)
+    with pytest.raises(kind, match=match):
+        theory.w1_samples([0.0], x, y_weights=weights)
+    points = np.reshape(x, (-1, 1))
+    with pytest.raises(kind, match=match):
+        theory.compare_points(points, [[0.0]], p=weights)
+    with pytest.raises(kind, match=match):
+        theory.compare_points([[0.0]], points, q=weights)
+
+
+def test_points_and_their_masses_are_checked_together():
+    with pytest.raises(ValueError, match="sum to 3"):
+        theory.compare_points([[0.0]], [[0.0]], p=[3], q=[3])
+    for real, fake in (([0.0], [0.0]), ([[0.0]], [[0.0, 1.0]])):
+        with pytest.raises(AssertionError):
+            theory.compare_points(real, fake)
+    # Single precision's sum of 1 is near enough.
+    p = np.full(1000, 1e-3, np.float32)
+    assert theory.w1_samples(np.arange(1000), [0.0], x_weights=p) == pytest.approx(499.5, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("curves", "message"),
+    [
+        (([1, 0], [0, 1], [1, 0]), "x decreases"),
+        (([0, 2, 1], [0, 0, 1], [0, 1, 1]), "x decreases"),
+        (([0, math.nan], [0, 1], [1, 0]), "finite"),
+        (([0, 1], [0, math.inf], [1, 0]), "finite"),
+        (([], [], []), "at least one"),
+    ],
+)
+def test_curves_are_checked(curves, message):
+    with pytest.raises(ValueError, match=message):
+        theory.w1_curves(*curves)
+    with pytest.raises(AssertionError):
+        theory.w1_curves(np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 2)))
+
+
+def test_curves_may_jump():
+    # All mass at 1 against all at 3.
+    assert theory.w1_curves([0, 1, 1, 3, 3], [0, 0, 1, 1, 1], [0, 0, 0, 0, 1]) == 2
+
+
 # Supports that do not meet
 
 

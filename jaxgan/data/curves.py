@@ -1,4 +1,8 @@
-"""Problems that lie along a curve in the plane: a thin manifold, as pictures are thought to be."""
+"""Problems that lie along a curve in the plane: a thin manifold, as pictures are thought to be.
+
+Their samples may be those of traced numbers; their densities need concrete ones, on which it depends how
+many points of the curve the quadrature takes.
+"""
 
 import math
 from collections.abc import Callable
@@ -7,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan.data.points import Problem, check_count, check_positive
+from jaxgan.data.points import Problem, check_count, check_positive, is_number
 from jaxgan.errors import SetupError
 
 Array = jax.Array
@@ -18,7 +22,7 @@ def _curve(curve: Callable[[Array], Array], length: float, power: int, std: floa
 
     ``curve`` maps (...) to (..., arms, 2), arms being equally likely, of at most this speed |d curve / ds|.
     """
-    if not isinstance(std, jax.core.Tracer) and not 0 <= std < math.inf:
+    if not is_number(std) or (not isinstance(std, jax.core.Tracer) and std < 0):
         raise SetupError(f"std is {std}: give 0 or a positive number")
 
     def sample(key: Array) -> Array:
@@ -30,6 +34,8 @@ def _curve(curve: Callable[[Array], Array], length: float, power: int, std: floa
     def log_density(x: Array) -> Array:
         # ∫ N(x; curve(s), std² I) p(s) ds: four Gauss-Legendre nodes to each stretch of at most one std,
         # on which the rule's relative error is below 1e-7.
+        if isinstance(length / std, jax.core.Tracer):
+            raise SetupError("a curve's density needs numbers that are not traced: give its std as a float")
         panels = math.ceil(length / std)
         nodes, weights = np.polynomial.legendre.leggauss(4)
         s = ((np.arange(panels)[:, None] + (nodes + 1) / 2) / panels).ravel()
@@ -54,7 +60,7 @@ def swiss_roll(*, std: float = 1 / 30) -> Problem:
       The problem, in the plane. Its density is an integral along the roll, done by quadrature.
 
     Raises:
-      SetupError: the std is negative.
+      SetupError: the std is negative or not finite; or, by the density, it is traced.
 
     References:
       Gulrajani et al., 2017, figure 1 and its code, https://arxiv.org/abs/1704.00028
@@ -82,7 +88,7 @@ def spiral(*, arms: int = 1, turns: float = 1.5, radius: float = 2.0, std: float
       The problem, in the plane. Its density is an integral along the arms, done by quadrature.
 
     Raises:
-      SetupError: a number is out of range.
+      SetupError: a number is out of range; or, by the density, it is traced.
     """
     check_count(arms=arms)
     check_positive(turns=turns, radius=radius)
@@ -91,4 +97,4 @@ def spiral(*, arms: int = 1, turns: float = 1.5, radius: float = 2.0, std: float
         angle = 2 * jnp.pi * (turns * s[..., None] + jnp.arange(arms) / arms)
         return radius * s[..., None, None] * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1)
 
-    return _curve(curve, radius * math.hypot(1, 2 * math.pi * turns), 2, std)
+    return _curve(curve, radius * (1 + (2 * math.pi * turns) ** 2) ** 0.5, 2, std)

@@ -6,7 +6,9 @@ A problem draws one point from one key; a batch is a ``vmap`` over keys::
     >>> jax.vmap(problem.sample)(jax.random.split(jax.random.key(0), 3)).shape
     (3, 2)
 
-Numbers that shape no array (a std, an angle, a distance) may be traced: a population can differ in them.
+Numbers that shape no array (a std, a radius, a distance) may be traced where a problem is made inside a
+traced function, as under ``vmap`` over them; a count and what ``mixture`` and ``uniforms`` take may not.
+In a sweep none is: the members of one population share their problem.
 """
 
 import math
@@ -55,17 +57,33 @@ class Problem(NamedTuple):
     modes: Modes | None = None
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is one finite number, which a bool is not; a traced one is taken on trust."""
+    if isinstance(value, jax.core.Tracer):
+        return True
+    array = np.asarray(value)
+    real = jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(array.dtype, jnp.floating)
+    return array.shape == () and real and bool(np.isfinite(array))
+
+
+def check_finite(**values: float) -> None:
+    """Raises SetupError unless every value is a finite number; a traced one is taken on trust."""
+    for name, value in values.items():
+        if not is_number(value):
+            raise SetupError(f"{name} is {value}: give a finite number")
+
+
 def check_positive(**values: float) -> None:
     """Raises SetupError unless every value is positive and finite; a traced one is taken on trust."""
     for name, value in values.items():
-        if not isinstance(value, jax.core.Tracer) and not 0 < value < math.inf:
+        if not is_number(value) or (not isinstance(value, jax.core.Tracer) and value <= 0):
             raise SetupError(f"{name} is {value}: give a positive number")
 
 
 def check_count(**values: int) -> None:
     """Raises SetupError unless every value is a whole number of at least 1."""
     for name, value in values.items():
-        if not isinstance(value, int) or value < 1:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise SetupError(f"{name} is {value}: give a whole number of at least 1")
 
 
@@ -176,15 +194,19 @@ def mixture(
       The problem.
 
     Raises:
-      SetupError: the shapes do not go together, a covariance is not symmetric and positive definite, or the
-        weights are not positive and of sum 1.
+      SetupError: the shapes do not go together, a number is not finite, a covariance is not symmetric and
+        positive definite, or the weights are not positive and of sum 1.
     """
     means, covariances, weights = (np.asarray(value, np.float64) for value in (mu, sigma, p))
     if means.ndim != 2 or covariances.shape != (*means.shape, means.shape[-1]):
         raise SetupError(
             f"mu of shape {means.shape}, sigma of shape {covariances.shape}: give (K, dim), (K, dim, dim)"
         )
-    if not np.array_equal(covariances, covariances.mT) or not (np.linalg.eigvalsh(covariances) > 0).all():
+    if not np.isfinite(means).all():
+        raise SetupError(f"mu is {means.tolist()}: give finite numbers")
+    # In this order: the eigenvalues of what is not finite may raise.
+    symmetric = np.isfinite(covariances).all() and np.array_equal(covariances, covariances.mT)
+    if not symmetric or not (np.linalg.eigvalsh(covariances) > 0).all():
         raise SetupError(f"sigma is {covariances.tolist()}: give symmetric positive definite matrices")
     _check_weights("p", weights, len(means))
     roots = np.linalg.cholesky(covariances)
@@ -210,11 +232,12 @@ def gaussian(*, mean: float = 0.0, std: float = 1.0) -> Problem:
       The problem; points have shape (1,).
 
     Raises:
-      SetupError: the std is not positive.
+      SetupError: the mean is not finite, or the std not positive.
 
     References:
       Goodfellow et al., 2014, figure 1, https://arxiv.org/abs/1406.2661
     """
+    check_finite(mean=mean)
     check_positive(std=std)
     modes = _isotropic(mean * np.ones((1, 1)), std)
     return Problem(
@@ -237,11 +260,12 @@ def uniforms(
       The problem; points have shape (1,).
 
     Raises:
-      SetupError: an interval is empty, or the weights are not K positive numbers of sum 1.
+      SetupError: an interval is empty or not finite, or the weights are not K positive numbers of sum 1.
     """
     ends, weights = np.asarray(intervals, np.float32), np.asarray(p, np.float32)
-    if ends.ndim != 2 or ends.shape[1] != 2 or not (ends[:, 0] < ends[:, 1]).all():
-        raise SetupError(f"intervals is {ends.tolist()}: give pairs (a, b) with a < b")
+    pairs = ends.ndim == 2 and ends.shape[1] == 2 and np.isfinite(ends).all()
+    if not pairs or not (ends[:, 0] < ends[:, 1]).all():
+        raise SetupError(f"intervals is {ends.tolist()}: give finite pairs (a, b) with a < b")
     _check_weights("p", weights, len(ends))
     low, high = ends.T
 
@@ -267,7 +291,11 @@ def parallel_lines(*, theta: float = 0.0) -> Problem:
     Returns:
       The problem, in the plane. It has no density there.
 
+    Raises:
+      SetupError: theta is not finite.
+
     References:
       Arjovsky et al., 2017, Wasserstein GAN, example 1, https://arxiv.org/abs/1701.07875
     """
+    check_finite(theta=theta)
     return Problem(lambda key: jnp.stack([jnp.float32(theta), jax.random.uniform(key)]), 2)

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgan.transport import check_points
+
 Array = jax.Array
 ArrayLike = jax.Array | np.ndarray
 
@@ -189,8 +191,8 @@ def w1(x: ArrayLike, y: ArrayLike) -> float:
       In units of x.
 
     Raises:
-      AssertionError: the shapes differ.
-      ValueError: a point is not finite.
+      AssertionError: the shapes differ, or are not (N, dim).
+      ValueError: a point is not finite, or there is none.
 
     References:
       Peyré and Cuturi, 2019, Computational Optimal Transport, section 2.2, https://arxiv.org/abs/1803.00567
@@ -199,5 +201,5 @@ def w1(x: ArrayLike, y: ArrayLike) -> float:
     from scipy.spatial.distance import cdist
 
     chex.assert_equal_shape([x, y])
-    cost = cdist(np.asarray(x, np.float64), np.asarray(y, np.float64))
+    cost = cdist(check_points(x, 2), check_points(y, 2))
     return math.fsum(cost[linear_sum_assignment(cost)]) / len(cost)
