@@ -311,6 +311,11 @@ def train(plan: Plan, directory: Path, title: str, signals: Sequence[int]) -> No
         )
 
 
+def problem_of(config: ConfigDict) -> str:
+    """What a config trains on, as text: its data's fields, whatever the seed."""
+    return repr(sorted((name, value) for name, value in cli.flatten(config.data).items() if name != "seed"))
+
+
 def write_report(
     directory: Path,
     name: str,
@@ -320,14 +325,13 @@ def write_report(
     command: str,
 ) -> None:
     """Writes ``report.html``."""
-    layout = sweep_page.arrange(runs, "w1")
     real, floors = {}, {}
     for point in points:
-        column = str(point.labels[layout.column]) if layout.column else ""
-        config = members([point], 1)[0]
-        if column not in floors and config.data.name in data.PROBLEMS:
+        config, name_of_data = members([point], 1)[0], problem_of(point.config)
+        if name_of_data not in floors and config.data.name in data.PROBLEMS:
             problem = data.make_problem(**config.data)
-            real[column], floors[column] = scores.held_out(problem, config), scores.floor(problem, config)
+            real[name_of_data] = scores.held_out(problem, config)
+            floors[name_of_data] = scores.floor(problem, config)
     lines, total = [], 0.0
     for i, each in enumerate(plans):
         done = workdir.read_json(directory / "groups" / str(i) / results.DONE)
@@ -401,7 +405,11 @@ def main(argv: list[str]) -> None:
     except loop.Stopped as stopped:
         print(f"stopped by {signal.Signals(stopped.signum).name}, checkpoint saved", file=sys.stderr)
         sys.exit(128 + stopped.signum)
-    identities = [(point.labels, point.config.seed + i) for point in points for i in range(values.seeds)]
+    identities = [
+        (point.labels, point.config.seed + i, problem_of(point.config))
+        for point in points
+        for i in range(values.seeds)
+    ]
     runs = results.read(directory, [each.indices for each in groups], identities)
     results.write_csv(directory / "results.csv", runs)
     write_report(directory, config.name, points, plans, runs, shlex.join(argv[1:]))

@@ -1,5 +1,6 @@
 """A sweep's page: one HTML file that needs no other, for the screen and for paper."""
 
+import functools
 import html
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,11 @@ class Cell(NamedTuple):
     runs: list[Run]
     tuned: dict[str, Any]
 
+    @property
+    def problem(self) -> str:
+        """What its runs were trained on."""
+        return self.runs[0].problem
+
 
 class Layout(NamedTuple):
     """How points become rows and columns.
@@ -44,6 +50,10 @@ class Layout(NamedTuple):
     cells: dict[tuple[str, str], Cell]
     rows: list[str]
     columns: list[str]
+
+    def problems(self, column: str) -> list[str]:
+        """What the cells of a column were trained on; more than one, and its rows do not compare."""
+        return list(dict.fromkeys(cell.problem for (_, x), cell in self.cells.items() if x == column))
 
 
 def values_of(runs: Sequence[Run], name: str) -> np.ndarray:
@@ -118,11 +128,15 @@ def measured(layout: Layout, metric: str) -> list[str]:
 
 
 def score_table(layout: Layout, metric: str, floors: Mapping[str, Mapping[str, float]]) -> str:
-    """Means with intervals, and what separates each from the column's best, seed by seed."""
+    """Means with intervals, and what separates each from the column's best, seed by seed.
+
+    Where a column's cells are of several problems, each stands beside what real points score on its own.
+    """
     sign = -1.0 if _better(metric) else 1.0
     columns = measured(layout, metric)
     best = {}
-    for column in columns:
+    alike = [column for column in columns if len(layout.problems(column)) == 1]
+    for column in alike:
         means = {
             row: sign * np.nanmean(values)
             for row in layout.rows
@@ -135,28 +149,32 @@ def score_table(layout: Layout, metric: str, floors: Mapping[str, Mapping[str, f
         line = f"<td>{html.escape(row)}</td>"
         for column in columns:
             cell = layout.cells.get((row, column))
-            if cell is None:
+            if cell is None or not any(metric in run.curves for run in cell.runs):
                 line += "<td>–</td>"
                 continue
             values = values_of(cell.runs, metric)
             alive = values[~np.isnan(values)]
             mean, low, high = statistics.interval(alive)
             notes = [f"{_number(low)} to {_number(high)}"]
-            leader = best[column]
-            against = REFERENCE if (REFERENCE, column) in layout.cells else leader
+            leader = against = best.get(column)
+            if column in alike and (REFERENCE, column) in layout.cells:
+                against = REFERENCE
             if against is not None and row != against:
                 other = values_of(layout.cells[against, column].runs, metric)
                 both = ~np.isnan(values) & ~np.isnan(other)
                 gap = statistics.interval((values - other)[both])
                 notes.append(f"Δ {gap.mean:+.3g} ({gap.low:+.3g} to {gap.high:+.3g})")
             notes += [f"{name} {_text(value)}" for name, value in cell.tuned.items()]
+            if column not in alike and metric in (floor := floors.get(cell.problem, {})):
+                notes.append(f"real points {_number(floor[metric])}")
             if failed := len(values) - len(alive):
                 notes.append(f"{failed} of {len(values)} failed")
             small = "".join(f"<small>{html.escape(note)}</small>" for note in notes)
             line += f"<td{' class=best' * (row == leader)}>{_number(mean)}{small}</td>"
         body.append(f"<tr>{line}</tr>")
-    if floors:
-        real = "".join(f"<td>{_number(floors[column][metric])}</td>" for column in columns)
+    reached = {c: floors.get(layout.problems(c)[0], {}).get(metric, math.nan) for c in alike}
+    if not all(map(math.isnan, reached.values())):
+        real = "".join(f"<td>{_number(reached.get(column, math.nan))}</td>" for column in columns)
         body.append(f'<tr class="floor"><td>real points</td>{real}</tr>')
     return page.table([layout.row, *(column or metric for column in columns)], body)
 
@@ -164,7 +182,11 @@ def score_table(layout: Layout, metric: str, floors: Mapping[str, Mapping[str, f
 def ranking(layout: Layout, metric: str) -> str:
     """Mean ranks over problems and seeds on a line, those not told apart joined."""
     columns = measured(layout, metric)
-    complete = [c for c in columns if all((row, c) in layout.cells for row in layout.rows)]
+    complete = [
+        column
+        for column in columns
+        if len(layout.problems(column)) == 1 and all((row, column) in layout.cells for row in layout.rows)
+    ]
     if len(layout.rows) < 2 or not complete:
         return ""
     blocks = np.concatenate(
@@ -238,6 +260,8 @@ def correlation(run: Run, metric: str) -> float:
     """Spearman's rank correlation over a run of the critic's loss and a metric; NaN if one stands still."""
     from scipy import stats
 
+    if metric not in run.curves:
+        return math.nan
     pairs = [
         pair for pair in zip(run.curves["critic_loss"], run.curves[metric], strict=True) if None not in pair
     ]
@@ -284,22 +308,23 @@ def panels(layout: Layout, real: Mapping[str, np.ndarray]) -> str:
     for column in layout.columns:
         some = next(layout.cells[row, column] for row in layout.rows if (row, column) in layout.cells)
         seeds = [run.seed for run in some.runs][:MAX_PANELS]
-        picture: Callable[[np.ndarray], np.ndarray] = pictures.grid
-        lines = ""
-        if column in real:
-            limits = limits_of(real[column])
-
-            def picture(samples: np.ndarray, limits: np.ndarray = limits) -> np.ndarray:
-                return scatter_panel(samples, limits)
-
-            lines += f'<div>real</div><img alt="real points" src="{page.picture(picture(real[column]))}">'
-            lines += "<span></span>" * (len(seeds) - 1)
-        lines += '<div class="head">seed</div>' + "".join(f'<div class="head">{s}</div>' for s in seeds)
+        lines, shown = "", None
         for row in layout.rows:
-            if (row, column) not in layout.cells:
+            if (cell := layout.cells.get((row, column))) is None:
                 continue
+            picture: Callable[[np.ndarray], np.ndarray] = pictures.grid
+            if cell.problem in real:
+                points = real[cell.problem]
+                picture = functools.partial(scatter_panel, limits=limits_of(points))
+                if cell.problem != shown:
+                    lines += f'<div>real</div><img alt="real points" src="{page.picture(picture(points))}">'
+                    lines += "<span></span>" * (len(seeds) - 1)
+            if shown is None:
+                heads = "".join(f'<div class="head">{seed}</div>' for seed in seeds)
+                lines += f'<div class="head">seed</div>{heads}'
+            shown = cell.problem
             lines += f"<div>{html.escape(row)}</div>"
-            for run in layout.cells[row, column].runs[:MAX_PANELS]:
+            for run in cell.runs[:MAX_PANELS]:
                 alt = html.escape(f"{row}, {column}, seed {run.seed}")
                 lines += f'<img alt="{alt}" title="{alt}" src="{page.picture(picture(run.samples))}">'
         style = f"grid-template-columns: 7rem repeat({len(seeds)}, minmax(0, 64px))"
@@ -324,8 +349,8 @@ def write(
       path: where to.
       title: its headline.
       runs: all of them.
-      real: real points by column (by ``""`` where there is one), none for images.
-      floors: by column, the scores of real points.
+      real: real points by problem, none for images.
+      floors: by problem, the scores of real points.
       shown: what else of what is logged to draw curves of.
       costs: a table of the programs, HTML.
       about: how it was made, plain text.
@@ -333,14 +358,14 @@ def write(
     found = [name for name in scores.MEANINGS if any(name in run.curves for run in runs)]
     metrics = found or ["critic_loss", "generator_loss"]
     layout = arrange(runs, metrics[0])
-    steps = sum(value is not None for value in runs[0].curves[metrics[0]])
+    steps = max(sum(value is not None for value in run.curves.get(metrics[0], ())) for run in runs)
     failed = sum(run.failed > 0 for run in runs)
     parts = [f"<h1>{html.escape(title)}</h1><pre>{html.escape(about)}</pre>"]
     parts.append(
         f"<p>{len(runs)} runs, {failed} of which went non-finite. Numbers are means over seeds with the"
         " 95 % bootstrap interval; Δ is the difference to the column's best, or to the row none"
-        " where there is one, paired by seed. Where more was swept over, the value"
-        f" whose mean {metrics[0]} is best was taken, on the same seeds.</p>"
+        " where there is one, paired by seed; rows on different problems have none. Where more was swept"
+        f" over, the value whose mean {metrics[0]} is best was taken, on the same seeds.</p>"
     )
     for number, metric in enumerate(metrics):
         meaning = "as logged; the losses of different objectives do not compare"

@@ -294,6 +294,48 @@ def test_the_critics_loss_against_the_distance():
     assert sweep_page.correlation(mixed, "w1") == pytest.approx(-0.5)  # 1 − 6 (4 + 1 + 1) / (3 · 8)
 
 
+PROBLEMS_AS_ROWS = """
+def sweep(add):
+    for name, options in (("spiral", {}), ("ring", {}), ("wide", {"name": "ring", "radius": 9.0})):
+        add({"data": {"name": name, "path": "", **options}}, problem=name)
+"""
+
+
+def test_problems_as_rows_have_a_page(config, tmp_path):
+    loaded(config, PROBLEMS_AS_ROWS)
+    small = ("--config.num_steps=2", "--config.sample_every=1", "--seeds=2")
+    main(sweep, f"--config={config.parent}/other.py", *small, f"--workdir={tmp_path}/out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    table = page[page.index("<h2>w1") : page.index("<h2>Learning")]
+    assert len(set(re.findall(r"<small>real points ([\d.]+)</small>", table))) == 3
+    assert "Δ" not in table
+    assert "class=best" not in table
+    assert "<td>real points</td>" not in table
+    assert page.count('alt="real points"') == 3
+    modes = page[page.index("<h2>modes") : page.index("<h2>high_quality")]
+    assert "<td>spiral</td><td>–</td>" in modes
+    assert "real points 8" in modes
+
+
+def test_rows_compare_in_columns_of_one_problem_only():
+    runs = [
+        run_of(seed, score, objective=row, on=column)._replace(problem=problem)
+        for row, column, problem, score in (
+            ("a", "same", "ring", 1.0),
+            ("b", "same", "ring", 2.0),
+            ("a", "mixed", "ring", 1.0),
+            ("b", "mixed", "grid", 2.0),
+        )
+        for seed in range(2)
+    ]
+    layout = sweep_page.arrange(runs, "w1")
+    text = sweep_page.score_table(layout, "w1", {"ring": {"w1": 0.5}, "grid": {"w1": 0.25}})
+    assert text.count("class=best") == text.count("Δ") == 1
+    assert text.count("real points 0.5<") == text.count("real points 0.25<") == 1
+    assert "<td>real points</td><td>0.5</td><td>–</td>" in text
+    assert "over 2 blocks" in sweep_page.ranking(layout, "w1")
+
+
 def test_numbers_alone_are_rows():
     runs = [run_of(0, 1.0, rate=rate, b1=0.5) for rate in (0.1, 0.2)]
     assert sweep_page.arrange(runs, "w1").rows == ["0.1, 0.5", "0.2, 0.5"]
