@@ -152,6 +152,7 @@ class Plan(NamedTuple):
       mesh: the devices that share it.
       init: makes all members.
       step: one member's step on a raw batch.
+      metrics: the names of what is logged, scores included.
     """
 
     group: population.Group
@@ -160,10 +161,11 @@ class Plan(NamedTuple):
     mesh: jax.sharding.Mesh
     init: Callable[[], population.Member]
     step: Step
+    metrics: tuple[str, ...]
 
 
 def plan(group: population.Group) -> Plan:
-    """Builds a group's program and opens its data."""
+    """Builds a group's program, opens its data and traces a step: what cannot be trained fails here."""
     config = group.config
     program = population.program(config)
     source = data.open_source(**config.data)
@@ -177,7 +179,31 @@ def plan(group: population.Group) -> Plan:
     def step(member: population.Member, batch: Batch) -> tuple[population.Member, dict[str, jax.Array]]:
         return program.step(member, source.prepare(batch))
 
-    return Plan(group, program, source, mesh, init, step)
+    stream = source.batches(seed=config.data.seed, n_critic=config.n_critic, batch_size=config.batch_size)
+    member = jax.eval_shape(program.init, {name: column[0] for name, column in group.values.items()})
+    _, metrics = jax.eval_shape(step, member, stream[0])
+    problem = source.problem
+    scored = [
+        name
+        for name in scores.MEANINGS
+        if problem is not None and (problem.modes is not None or name not in scores.OF_MODES)
+    ]
+    return Plan(group, program, source, mesh, init, step, (*metrics, *scored))
+
+
+def curves_of(config: ConfigDict, plans: Sequence[Plan]) -> Sequence[str]:
+    """What else a config wants curves of.
+
+    Raises:
+      SetupError: no run logs one of them.
+    """
+    shown, known = config.get("curves", ()), {name for each in plans for name in each.metrics}
+    if isinstance(shown, str) or not isinstance(shown, Sequence):
+        raise SetupError(f"config field curves is {shown!r}: give a tuple of names, such as ('sliced_w1',)")
+    for name in shown:
+        if name not in known:
+            raise unknown("name in config field curves", name, known)
+    return shown
 
 
 def batches(plan: Plan, start: int, stop: int) -> Any:
@@ -322,6 +348,7 @@ def write_report(
     points: Sequence[Point],
     plans: Sequence[Plan],
     runs: Sequence[results.Run],
+    shown: Sequence[str],
     command: str,
 ) -> None:
     """Writes ``report.html``."""
@@ -355,7 +382,7 @@ def write_report(
         runs=runs,
         real=real,
         floors=floors,
-        shown=points[0].config.get("curves", ()),
+        shown=shown,
         costs=page.table(["program", "runs", "steps", "time", "model-steps/s"], lines),
         about=f"python -m experiments.sweep {command}\n{versions}; {devices}",
     )
@@ -389,11 +416,12 @@ def main(argv: list[str]) -> None:
     workdir.check_owner(directory, whole)
     groups = population.group(members(points, values.seeds))
     plans = [plan(each) for each in groups]  # what cannot be built is refused before any is trained
+    shown = curves_of(points[0].config, plans)
     directory.mkdir(parents=True, exist_ok=True)
     workdir.write_json(directory / "config.json", workdir.as_json(whole))
     print(
         f"{len(points)} points, {values.seeds} seeds: {len(points) * values.seeds} runs in"
-        f" {len(groups)} programs",
+        f" {len(plans)} programs",
         flush=True,
     )
     try:
@@ -410,9 +438,9 @@ def main(argv: list[str]) -> None:
         for point in points
         for i in range(values.seeds)
     ]
-    runs = results.read(directory, [each.indices for each in groups], identities)
+    runs = results.read(directory, [each.group.indices for each in plans], identities)
     results.write_csv(directory / "results.csv", runs)
-    write_report(directory, config.name, points, plans, runs, shlex.join(argv[1:]))
+    write_report(directory, config.name, points, plans, runs, shown, shlex.join(argv[1:]))
     print(f"finished {directory}: results.csv, report.html")
 
 

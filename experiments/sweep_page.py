@@ -225,6 +225,8 @@ def curves(layout: Layout, metric: str) -> str:
     from matplotlib import colormaps
 
     columns = measured(layout, metric)
+    if not columns:
+        return ""
     count = len(columns)
     figure = page.figure(min(4.6 * count, 13.5) if count > 1 else 8, 4.2)
     panels = figure.subplots(1, count, squeeze=False)[0]

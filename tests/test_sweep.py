@@ -185,6 +185,26 @@ def test_mistakes_in_a_point_are_refused_before_any_work(config, tmp_path, capsy
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("('mode',)", "unknown name in config field curves 'mode': did you mean 'modes'"),
+        ("'modes'", "config field curves is 'modes': give a tuple"),
+    ],
+)
+def test_curves_of_what_is_never_measured_are_refused(config, tmp_path, field, message):
+    path = tmp_path / "curves.py"
+    path.write_text(TINY.replace("    return config", f"    config.curves = {field}\n    return config"))
+    with pytest.raises(SetupError, match=message):
+        main(sweep, f"--config={path}", "--seeds=2", f"--workdir={tmp_path}/out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_metric_of_no_run_has_no_curves():
+    layout = sweep_page.arrange([run_of(0, 1.0, objective=name) for name in "ab"], "w1")
+    assert sweep_page.curves(layout, "modes") == ""
+
+
 def test_a_section_that_points_share_is_each_ones_own(config):
     text = """
 from ml_collections import ConfigDict
