@@ -191,6 +191,23 @@ def plan(group: population.Group) -> Plan:
     return Plan(group, program, source, mesh, init, step, (*metrics, *scored))
 
 
+def plan_all(points: Sequence[Point], seeds: int) -> list[Plan]:
+    """The groups of all points, each ready to be trained.
+
+    Raises:
+      SetupError: one cannot be; the message has its labels.
+    """
+    plans = []
+    for group in population.group(members(points, seeds)):
+        try:
+            plans.append(plan(group))
+        except Exception as error:  # whatever a model, an optimiser or a source makes of its fields
+            labels = points[group.indices[0] // seeds].labels
+            what = error if isinstance(error, SetupError) else f"{type(error).__name__}: {error}"
+            raise SetupError(f"the sweep's point {labels} cannot be trained: {what}") from error
+    return plans
+
+
 def curves_of(config: ConfigDict, plans: Sequence[Plan]) -> Sequence[str]:
     """What else a config wants curves of.
 
@@ -414,8 +431,7 @@ def main(argv: list[str]) -> None:
     }
     whole = ConfigDict(asked)
     workdir.check_owner(directory, whole)
-    groups = population.group(members(points, values.seeds))
-    plans = [plan(each) for each in groups]  # what cannot be built is refused before any is trained
+    plans = plan_all(points, values.seeds)
     shown = curves_of(points[0].config, plans)
     directory.mkdir(parents=True, exist_ok=True)
     workdir.write_json(directory / "config.json", workdir.as_json(whole))

@@ -205,6 +205,19 @@ def test_a_metric_of_no_run_has_no_curves():
     assert sweep_page.curves(layout, "modes") == ""
 
 
+def test_what_fails_only_in_a_step_is_refused_before_any_is_trained(config, tmp_path):
+    loaded(
+        config,
+        "def sweep(add):\n"
+        "    add({'n_critic': 1}, name='sound')\n"
+        "    add({'optimizers.critic.eps': 'small'}, name='broken')",
+    )
+    path = f"--config={config.parent}/other.py"
+    with pytest.raises(SetupError, match=r"point \{'name': 'broken'\} cannot be trained: TypeError"):
+        main(sweep, path, "--seeds=2", f"--workdir={tmp_path}/out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_section_that_points_share_is_each_ones_own(config):
     text = """
 from ml_collections import ConfigDict
