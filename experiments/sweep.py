@@ -320,7 +320,10 @@ def train(plan: Plan, directory: Path, title: str, signals: Sequence[int]) -> No
                     if step % config.log_every == 0 or scored:
                         values = jax.device_get(metrics)
                         if scored:
-                            values |= measure(state.state)
+                            # One that failed stands still, and is no point of a curve.
+                            going = np.asarray(state.failed) == 0
+                            scored_now = measure(state.state)
+                            values |= {x: np.where(going, y, np.nan) for x, y in scored_now.items()}
                         line = {name: finite(column) for name, column in values.items()}
                         file.write(json.dumps({"step": step, **line}) + "\n")
                         file.flush()

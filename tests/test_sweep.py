@@ -334,6 +334,27 @@ def sweep(add):
 """
 
 
+def test_one_that_failed_has_no_more_scores(config, tmp_path):
+    loaded(
+        config,
+        "def sweep(add):\n"
+        "    for rate in (1e-3, 1e38):\n"
+        "        add({'optimizers.critic.learning_rate': rate}, rate=rate)",
+    )
+    small = ("--config.num_steps=4", "--config.sample_every=1", "--seeds=1")
+    main(sweep, f"--config={config.parent}/other.py", *small, f"--workdir={tmp_path}/out")
+    folder = tmp_path / "out" / "groups" / "0"
+    with np.load(folder / "last.npz", allow_pickle=False) as file:
+        assert np.isfinite(file["samples"]).all()  # as it was before the step it failed in
+        failed = file["failed"]
+    lines = workdir.read_lines(folder / "curves.jsonl")
+    assert failed[0] == 0
+    assert 1 <= failed[1] < 4
+    for name in ("w1", "modes"):
+        assert all(line[name][0] is not None for line in lines)
+        assert [line[name][1] is None for line in lines] == [line["step"] >= failed[1] for line in lines]
+
+
 def test_problems_as_rows_have_a_page(config, tmp_path):
     loaded(config, PROBLEMS_AS_ROWS)
     small = ("--config.num_steps=2", "--config.sample_every=1", "--seeds=2")
