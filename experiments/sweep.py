@@ -169,8 +169,7 @@ def plan(group: population.Group) -> Plan:
     config = group.config
     program = population.program(config)
     source = data.open_source(**config.data)
-    count = population.share(len(group.indices), jax.device_count())
-    mesh = parallel.device_mesh(jax.devices()[:count])
+    mesh = parallel.device_mesh(jax.devices()[: len(group.indices)])
 
     def init() -> population.Member:
         values = {name: jnp.asarray(column) for name, column in group.values.items()}
@@ -232,10 +231,21 @@ def batches(plan: Plan, start: int, stop: int) -> Any:
     return (parallel.replicate(batch, plan.mesh) for batch in data.iterate(stream, start, stop))
 
 
+def place(plan: Plan, members: population.Member) -> population.Member:
+    """Gives each device its share of a plan's members, filled up with copies of the last."""
+    return parallel.split_members(population.fill(members, plan.mesh.size), plan.mesh)
+
+
+def own(plan: Plan, values: PyTree) -> PyTree:
+    """What of all members' values is no copy's: :func:`place` undone."""
+    count = len(plan.group.indices)
+    return values if count % plan.mesh.size == 0 else jax.tree.map(lambda x: x[:count], values)
+
+
 def seconds_a_step(plan: Plan, in_turn: bool) -> float:
     """The least time of a few steps of a group trained at once, or member by member."""
     step = parallel.jit_members(plan.step, plan.mesh, in_turn=in_turn)
-    state = parallel.split_members(jax.jit(plan.init)(), plan.mesh)
+    state = place(plan, jax.jit(plan.init)())
     times = []
     for batch in batches(plan, 0, TIMED_STEPS + 1):
         began = time.perf_counter()
@@ -292,16 +302,14 @@ def train(plan: Plan, directory: Path, title: str, signals: Sequence[int]) -> No
             print(f"checkpoint {item.path} is damaged ({item.reason}): skipped, kept as {path.name}")
         start = int(restored.state.step) if restored else 0
         seconds = restored.info["seconds"] if restored else 0.0
-        state = parallel.split_members(
-            restored.state.members if restored else jax.jit(plan.init)(), plan.mesh
-        )
+        state = place(plan, restored.state.members if restored else jax.jit(plan.init)())
         workdir.trim_metrics(curves, start)
         step, saved, began = start, start if restored else None, time.monotonic()
 
         def save() -> None:
             nonlocal saved
             info = {"seconds": seconds + time.monotonic() - began}
-            checkpoint.save(manager, population.Population(jnp.int32(step), state), info)
+            checkpoint.save(manager, population.Population(jnp.int32(step), own(plan, state)), info)
             saved = step
 
         with curves.open("a") as file:
@@ -318,20 +326,19 @@ def train(plan: Plan, directory: Path, title: str, signals: Sequence[int]) -> No
                     last = step == config.num_steps
                     scored = step % config.sample_every == 0 or last
                     if step % config.log_every == 0 or scored:
-                        values = jax.device_get(metrics)
+                        values, failed = jax.device_get(own(plan, (metrics, state.failed)))
                         if scored:
                             # One that failed stands still, and is no point of a curve.
-                            going = np.asarray(state.failed) == 0
-                            scored_now = measure(state.state)
-                            values |= {x: np.where(going, y, np.nan) for x, y in scored_now.items()}
+                            found = measure(own(plan, state.state))
+                            values |= {x: np.where(failed == 0, y, np.nan) for x, y in found.items()}
                         line = {name: finite(column) for name, column in values.items()}
                         file.write(json.dumps({"step": step, **line}) + "\n")
                         file.flush()
                         now = time.monotonic()
                         rate = (step - shown_step) * count / max(now - shown, 1e-9)
                         shown, shown_step = now, step
-                        failed = int(np.count_nonzero(state.failed))
-                        left = f", {failed} of {count} failed" if failed else ""
+                        lost = int(np.count_nonzero(failed))
+                        left = f", {lost} of {count} failed" if lost else ""
                         print(
                             f"{title}: step {step}/{config.num_steps}, {rate:,.0f} model-steps/s{left}",
                             flush=True,
@@ -350,8 +357,8 @@ def train(plan: Plan, directory: Path, title: str, signals: Sequence[int]) -> No
                 raise loop.Stopped(signals[0])
         results.write_group(
             directory,
-            samples=scores.draw(plan.program.sample, plan.source, config)(state.state),
-            failed=np.asarray(state.failed),
+            samples=scores.draw(plan.program.sample, plan.source, config)(own(plan, state.state)),
+            failed=np.asarray(own(plan, state.failed)),
             seconds=seconds + time.monotonic() - began,
             in_turn=in_turn,
         )
