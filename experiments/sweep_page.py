@@ -13,6 +13,7 @@ from experiments import page, pictures, scores, statistics
 from experiments.results import Run
 
 MAX_PANELS = 32  # of a row of the scatter grid
+MAX_FOLDED = 4_000_000  # characters of the pictures of what was not chosen, so that a page stays a few MB
 MIN_SIGNAL = 10  # points of a curve, for a correlation to be worth showing
 REFERENCE = "none"  # a row of that name is what the others are held against
 
@@ -23,10 +24,12 @@ class Cell(NamedTuple):
     Attributes:
       runs: one a seed.
       tuned: by label, what was chosen for it because its mean is best.
+      others: by what else could have been chosen, the runs of that.
     """
 
     runs: list[Run]
     tuned: dict[str, Any]
+    others: dict[str, list[Run]]
 
     @property
     def problem(self) -> str:
@@ -102,7 +105,12 @@ def arrange(runs: Sequence[Run], metric: str) -> Layout:
     cells = {}
     for key, by_settings in found.items():
         best = min(by_settings.values(), key=worth)
-        cells[key] = Cell(best, {name: best[0].labels[name] for name in tuned})
+        others = {
+            ", ".join(f"{name} {value}" for name, value in zip(tuned, settings, strict=True)): group
+            for settings, group in by_settings.items()
+            if group is not best
+        }
+        cells[key] = Cell(best, {name: best[0].labels[name] for name in tuned}, others)
     rows = list(dict.fromkeys(key[0] for key in cells))
     columns = list(dict.fromkeys(key[1] for key in cells))
     return Layout(row, column, cells, rows, columns)
@@ -304,9 +312,43 @@ def limits_of(real: np.ndarray) -> np.ndarray:
     return np.stack([centre - half, centre + half])
 
 
+def _pictures(runs: Sequence[Run], names: Sequence[str], real: Mapping[str, np.ndarray]) -> str:
+    """A picture a run, on the scale of its real points."""
+    lines = ""
+    for run in runs:
+        picture: Callable[[np.ndarray], np.ndarray] = pictures.grid
+        if run.problem in real:
+            picture = functools.partial(scatter_panel, limits=limits_of(real[run.problem]))
+        alt = html.escape(", ".join(filter(None, [*names, f"seed {run.seed}"])))
+        lines += f'<img alt="{alt}" title="{alt}" src="{page.picture(picture(run.samples))}">'
+    return lines
+
+
+def _folded(layout: Layout, column: str, real: Mapping[str, np.ndarray], room: int) -> tuple[str, int]:
+    """The runs of a column that its grid leaves out, as far as there is room, and how many are left."""
+    lines, left = "", 0
+    for row in layout.rows:
+        if (cell := layout.cells.get((row, column))) is None:
+            continue
+        rest = {"further seeds": cell.runs[MAX_PANELS:], **cell.others}
+        for name, group in rest.items():
+            for start in range(0, len(group), MAX_PANELS):
+                if len(lines) > room:
+                    left += len(group) - start
+                    break
+                some = group[start : start + MAX_PANELS]
+                spans = "<span></span>" * (min(len(cell.runs), MAX_PANELS) - len(some))
+                lines += f"<div>{html.escape(f'{row}, {name}')}</div>"
+                lines += _pictures(some, (row, column, name), real) + spans
+    return lines, left
+
+
 def panels(layout: Layout, real: Mapping[str, np.ndarray]) -> str:
-    """The last samples of every member: a row of the page each row, a picture each seed."""
-    parts = []
+    """The last samples of every member: a row of the page each row, a picture each seed.
+
+    What the tables are of stands open; the other settings, and more seeds than fit a row, are folded away.
+    """
+    parts, room = [], MAX_FOLDED
     for column in layout.columns:
         some = next(layout.cells[row, column] for row in layout.rows if (row, column) in layout.cells)
         seeds = [run.seed for run in some.runs][:MAX_PANELS]
@@ -314,23 +356,26 @@ def panels(layout: Layout, real: Mapping[str, np.ndarray]) -> str:
         for row in layout.rows:
             if (cell := layout.cells.get((row, column))) is None:
                 continue
-            picture: Callable[[np.ndarray], np.ndarray] = pictures.grid
-            if cell.problem in real:
+            if cell.problem in real and cell.problem != shown:
                 points = real[cell.problem]
-                picture = functools.partial(scatter_panel, limits=limits_of(points))
-                if cell.problem != shown:
-                    lines += f'<div>real</div><img alt="real points" src="{page.picture(picture(points))}">'
-                    lines += "<span></span>" * (len(seeds) - 1)
+                address = page.picture(scatter_panel(points, limits_of(points)))
+                lines += f'<div>real</div><img alt="real points" src="{address}">'
+                lines += "<span></span>" * (len(seeds) - 1)
             if shown is None:
                 heads = "".join(f'<div class="head">{seed}</div>' for seed in seeds)
                 lines += f'<div class="head">seed</div>{heads}'
             shown = cell.problem
             lines += f"<div>{html.escape(row)}</div>"
-            for run in cell.runs[:MAX_PANELS]:
-                alt = html.escape(f"{row}, {column}, seed {run.seed}")
-                lines += f'<img alt="{alt}" title="{alt}" src="{page.picture(picture(run.samples))}">'
+            lines += _pictures(cell.runs[:MAX_PANELS], (row, column), real)
         style = f"grid-template-columns: 7rem repeat({len(seeds)}, minmax(0, 64px))"
         parts.append(f'<h3>{html.escape(column)}</h3><div class="panels" style="{style}">{lines}</div>')
+        folded, left = _folded(layout, column, real, room)
+        room -= len(folded)
+        if folded:
+            grid = f'<div class="panels" style="{style}">{folded}</div>'
+            parts.append(f"<details><summary>The other runs</summary>{grid}</details>")
+        if left:
+            parts.append(f"<p>{left} more are not drawn; groups/*/last.npz has their samples.</p>")
     return "".join(parts)
 
 

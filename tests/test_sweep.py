@@ -92,11 +92,13 @@ def test_the_page_needs_no_other(swept, config):
     # A mean as it stands in the page, from the table of runs.
     kept = [row for row in rows if row["problem"] == "ring" and row["w1"]]
     assert f">{np.mean([float(row['w1']) for row in kept]):.3g}<" in page
-    assert page.count("<img ") == 2 + 2 * 3  # real points, and every seed of the better rate
+    assert page.count("<img ") == 2 + 2 * 2 * 3  # real points, and every run
+    opened = re.sub("<details>.*?</details>", "", page)
+    assert opened.count("<img ") == 2 + 2 * 3  # of the better rate
     assert f"python -m experiments.sweep --config={config} --seeds=3 --workdir=out" in page
     assert "6 of which went non-finite" in page
     assert "rate 0.001" in page
-    assert "rate 1e+38" not in page
+    assert "rate 1e+38" not in opened
 
 
 def test_a_finished_sweep_trains_nothing(swept, config):
@@ -388,6 +390,21 @@ def test_rows_compare_in_columns_of_one_problem_only():
     assert text.count("real points 0.5<") == text.count("real points 0.25<") == 1
     assert "<td>real points</td><td>0.5</td><td>–</td>" in text
     assert "over 2 blocks" in sweep_page.ranking(layout, "w1")
+
+
+def test_every_run_is_drawn_as_far_as_there_is_room(monkeypatch):
+    runs = [run_of(seed, rate, objective="a", rate=rate) for rate in (1.0, 2.0) for seed in range(40)]
+    layout = sweep_page.arrange(runs, "w1")
+    real = {"": np.eye(2)}
+    text = sweep_page.panels(layout, real)
+    assert all(text.count(f'alt="{name}, seed 39"') == 1 for name in ("a, further seeds", "a, rate 2"))
+    assert text.count("<img ") == 1 + 80
+    assert text.index("<details>") < text.index("further seeds")
+    assert "not drawn" not in text
+    monkeypatch.setattr(sweep_page, "MAX_FOLDED", 10)
+    text = sweep_page.panels(layout, real)
+    assert text.count("<img ") == 1 + 32 + 8
+    assert "40 more are not drawn" in text
 
 
 def test_numbers_alone_are_rows():
