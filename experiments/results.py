@@ -10,6 +10,7 @@ import numpy as np
 from experiments import workdir
 
 DONE = "done.json"
+COLUMNS = ("seed", "failed")  # of the table, between a point's labels and the metrics
 
 
 class Run(NamedTuple):
@@ -89,7 +90,7 @@ def write_csv(path: Path, runs: Sequence[Run]) -> None:
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*runs[0].labels, "seed", "failed", *names])
+        writer.writerow([*runs[0].labels, *COLUMNS, *names])
         for run in runs:
             last = [run.last(name) for name in names]
             writer.writerow([*run.labels.values(), run.seed, run.failed or "", *last])

@@ -15,7 +15,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,6 +66,17 @@ def _fits(value: Any, old: Any) -> bool:
     return old is None or (isinstance(value, kinds) and isinstance(value, bool) == isinstance(old, bool))
 
 
+def check_labels(labels: Iterable[str], taken: Collection[str]) -> None:
+    """Refuses labels that the results call something else.
+
+    Raises:
+      SetupError: the message names the label.
+    """
+    for name in labels:
+        if name in taken:
+            raise SetupError(f"the sweep has a label {name}, a column of results.csv: give it another name")
+
+
 def expand(config: cli.Config) -> list[Point]:
     """The points of a config's ``sweep(add)``; without one, the config alone.
 
@@ -73,8 +84,8 @@ def expand(config: cli.Config) -> list[Point]:
     call them, the fields' own names if nothing is given.
 
     Raises:
-      SetupError: a field does not exist or has a value of another kind, or no point is added, or one twice,
-        by its labels or by its config.
+      SetupError: a field does not exist or has a value of another kind, a label is a column of the results'
+        own, or no point is added, or one twice, by its labels or by its config.
     """
     points: list[Point] = []
 
@@ -93,6 +104,7 @@ def expand(config: cli.Config) -> list[Point]:
                     f" {known[name]!r}"
                 )
         labels = labels or dict(fields)
+        check_labels(labels, (*results.COLUMNS, *scores.MEANINGS))
         if any(point.labels == labels for point in points):
             raise SetupError(f"the sweep adds {labels} twice: give the second other labels")
         if points and list(labels) != list(points[0].labels):
@@ -194,7 +206,7 @@ def plan_all(points: Sequence[Point], seeds: int) -> list[Plan]:
     """The groups of all points, each ready to be trained.
 
     Raises:
-      SetupError: one cannot be; the message has its labels.
+      SetupError: one cannot be, which the message has the labels of, or a label is what one logs.
     """
     plans = []
     for group in population.group(members(points, seeds)):
@@ -204,6 +216,7 @@ def plan_all(points: Sequence[Point], seeds: int) -> list[Plan]:
             labels = points[group.indices[0] // seeds].labels
             what = error if isinstance(error, SetupError) else f"{type(error).__name__}: {error}"
             raise SetupError(f"the sweep's point {labels} cannot be trained: {what}") from error
+        check_labels(points[0].labels, plans[-1].metrics)
     return plans
 
 

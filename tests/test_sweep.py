@@ -166,6 +166,9 @@ def loaded(config, text):
         ("def sweep(add): add({'los': 'hinge'})", "sweep field 'los'.*loss"),
         ("def sweep(add): add({'models.criti.hidden': (8,)})", "sweep field 'models.criti.hidden'"),
         ("def sweep(add):\n    add({}, a=1)\n    add({}, a=1)", "twice"),
+        ("def sweep(add): add({'seed': 1})", "label seed, a column of results.csv"),
+        ("def sweep(add): add({}, failed=1)", "label failed, a column"),
+        ("def sweep(add): add({}, w1=1)", "label w1, a column"),
         ("def sweep(add):\n    add({}, a=1)\n    add({}, a=2)", r"'a': 1\} and \{'a': 2\} are one config"),
         ("def sweep(add):\n    add({}, a=1)\n    add({}, b=1)", r"\['a'\], then \['b'\]"),
     ],
@@ -176,7 +179,7 @@ def test_sweeps_that_cannot_be(config, text, message):
 
 
 def test_mistakes_in_a_point_are_refused_before_any_work(config, tmp_path, capsys, monkeypatch):
-    loaded(config, "def sweep(add):\n    add({'seed': 1})\n    add({'loss': 'hing'}, seed=2)")
+    loaded(config, "def sweep(add):\n    add({'seed': 1}, name=1)\n    add({'loss': 'hing'}, name=2)")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SetupError, match=r"loss 'hing'.*hinge"):
         main(sweep, f"--config={config.parent}/other.py")
@@ -185,6 +188,13 @@ def test_mistakes_in_a_point_are_refused_before_any_work(config, tmp_path, capsy
     with pytest.raises(SetupError, match="--seeds is 3: from config field seed 4294967294 on there are 2"):
         main(sweep, f"--config={config}", "--config.seed=4294967294", "--seeds=3")
     assert not list(tmp_path.iterdir())
+
+
+def test_labels_of_what_is_logged_are_refused(config, tmp_path):
+    loaded(config, "def sweep(add): add({'penalties.r1.weight': 2.0}, r1=2.0)")
+    with pytest.raises(SetupError, match=r"label r1, a column of results.csv"):
+        main(sweep, f"--config={config.parent}/other.py", "--seeds=1", f"--workdir={tmp_path}/out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
