@@ -93,6 +93,10 @@ def check(config: ConfigDict) -> None:
             raise SetupError(f"config field {name} is {fields[name]!r}: give a whole number of at least 1")
     if not is_whole(config.seed) or not 0 <= config.seed < 2**32:
         raise SetupError(f"config field seed is {config.seed!r}: give a whole number from 0 to 2**32 - 1")
+    if not is_whole(data_seed(config)) or not 0 <= data_seed(config) < 2**32:
+        raise SetupError(
+            f"config field data.seed is {data_seed(config)!r}: give a whole number from 0 to 2**32 - 1"
+        )
     if not is_number(config.ema_decay) or not 0 <= config.ema_decay < 1:
         raise SetupError(f"config field ema_decay is {config.ema_decay!r}: give a number from 0 to below 1")
     if config.loss not in (*losses.PAIRS, BEGAN):

@@ -48,6 +48,7 @@ ONLY_A_SEED = "from ml_collections import ConfigDict\ndef get_config(): return C
         ([MNIST, "--config.num_steps=many"], "config.num_steps=many"),
         ([MNIST, "--config.num_steps=0"], "num_steps is 0: give a whole number"),
         ([MNIST, "--config.seed=-1"], "seed is -1"),
+        ([MNIST, "--config.data.seed=-1"], "data.seed is -1"),
         ([MNIST, "--config.ema_decay=1.5"], "ema_decay is 1.5"),
         ([MNIST, "--config.loss=hing"], "unknown loss 'hing': did you mean 'hinge'"),
         ([MNIST, "--config.dtype=float16"], "unknown dtype 'float16'.*'bfloat16'.*float32"),
@@ -236,3 +237,13 @@ def test_every_penalty_says_what_it_takes():
         config = population.with_values(cli.load("gan_gaussians").values, section)
         with pytest.raises(SetupError, match=f"unknown penalties.{name} field 'x'.*weight"):
             build.check(config)
+
+
+def test_batches_may_have_a_seed_of_their_own():
+    arguments = ["program", "--config=gan_gaussians.py", "--config.seed=3"]
+    plain = cli.read_config(arguments, flags.FlagValues(), "").values
+    assert build.data_seed(plain) == 3
+    assert "seed" not in plain.data  # a run directory stays the same config's
+    own = cli.read_config([*arguments, "--config.data.seed=100"], flags.FlagValues(), "").values
+    assert (own.seed, build.data_seed(own)) == (3, 100)
+    build.check(own)
