@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,6 +14,7 @@ from ml_collections import ConfigDict
 
 from experiments import remedies
 from experiments.cli import flatten
+from experiments.remedies import is_number, is_whole, sections
 from jaxgan import data, latents, losses, optimizers, penalties
 from jaxgan.errors import SetupError, unknown
 from jaxgan.gans.began import began
@@ -82,13 +85,20 @@ def check(config: ConfigDict) -> None:
     for name in REQUIRED:
         if name not in fields:
             raise SetupError(f"the config has no field {name}: every config gives one")
+    for name, value in fields.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise SetupError(f"config field {name} is {value}: give a finite number")
     for name in POSITIVE:
-        if fields[name] < 1:
-            raise SetupError(f"config field {name} is {fields[name]}: give a whole number of at least 1")
-    if not 0 <= config.seed < 2**32:
-        raise SetupError(f"config field seed is {config.seed}: give a whole number from 0 to 2**32 - 1")
-    if not 0 <= config.ema_decay < 1:
-        raise SetupError(f"config field ema_decay is {config.ema_decay}: give a number from 0 to below 1")
+        if not is_whole(fields[name]) or fields[name] < 1:
+            raise SetupError(f"config field {name} is {fields[name]!r}: give a whole number of at least 1")
+    if not is_whole(config.seed) or not 0 <= config.seed < 2**32:
+        raise SetupError(f"config field seed is {config.seed!r}: give a whole number from 0 to 2**32 - 1")
+    if not is_whole(data_seed(config)) or not 0 <= data_seed(config) < 2**32:
+        raise SetupError(
+            f"config field data.seed is {data_seed(config)!r}: give a whole number from 0 to 2**32 - 1"
+        )
+    if not is_number(config.ema_decay) or not 0 <= config.ema_decay < 1:
+        raise SetupError(f"config field ema_decay is {config.ema_decay!r}: give a number from 0 to below 1")
     if config.loss not in (*losses.PAIRS, BEGAN):
         raise unknown("loss", config.loss, (*losses.PAIRS, BEGAN))
     if config.dtype not in DTYPES:
@@ -97,28 +107,53 @@ def check(config: ConfigDict) -> None:
     sample_shape(config)
     if config.latent.prior not in latents.PRIORS:
         raise unknown("latent.prior", config.latent.prior, latents.PRIORS)
-    for name, value in config.get("penalties", {}).items():
-        if name not in penalties.PENALTIES:
-            raise unknown("penalty", name, penalties.PENALTIES)
-        if not value.weight >= 0:
-            raise SetupError(f"config field penalties.{name}.weight is {value.weight}: give 0 or more")
-        if value.weight and config.loss == BEGAN:
+    for name, values in sections(config, "penalties").items():
+        _check_penalty(name, values)
+        if values.weight and config.loss == BEGAN:
             raise SetupError(
                 f"config field penalties.{name} is for a critic of logits, loss began has none: give 0"
             )
     for player in ("generator", "critic"):
-        clip = fields.get(f"optimizers.{player}.clip")
-        if clip is not None and not clip > 0:
+        clip, rate = (fields.get(f"optimizers.{player}.{name}", 1) for name in ("clip", "learning_rate"))
+        if clip is not None and not (is_number(clip) and clip > 0):
             raise SetupError(
-                f"config field optimizers.{player}.clip is {clip}: give a positive number, such as 0.01"
+                f"config field optimizers.{player}.clip is {clip!r}: give a positive number, such as 0.01"
             )
+        if not is_number(rate):
+            raise SetupError(f"config field optimizers.{player}.learning_rate is {rate!r}: give a number")
     if config.loss == BEGAN:
         for name in ("gamma", "lambda_k"):
             if f"began.{name}" not in fields:
                 raise SetupError(f"the config has no field began.{name}: loss began needs one")
-            if not 0 <= (value := fields[f"began.{name}"]) <= 1:
-                raise SetupError(f"config field began.{name} is {value}: give a number from 0 to 1")
+            value = fields[f"began.{name}"]
+            if not is_number(value) or not 0 <= value <= 1:
+                raise SetupError(f"config field began.{name} is {value!r}: give a number from 0 to 1")
     remedies.check(config)
+
+
+def _check_penalty(name: str, values: ConfigDict) -> None:
+    if name not in penalties.PENALTIES:
+        raise unknown("penalty", name, penalties.PENALTIES)
+    # The table's entries take any option, those they call do not: "r1" stands for r1_penalty.
+    function = getattr(penalties, f"{name.removesuffix('_penalty')}_penalty")
+    defaults = {
+        option: parameter.default
+        for option, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    if "weight" not in values:
+        raise SetupError(f"the config has no field penalties.{name}.weight: give 0 or more")
+    for field, value in values.items():
+        if field == "weight":
+            if not is_number(value) or value < 0:
+                raise SetupError(f"config field penalties.{name}.weight is {value!r}: give 0 or more")
+        elif field not in defaults:
+            raise unknown(f"penalties.{name} field", field, ["weight", *defaults])
+        elif isinstance(defaults[field], bool) != isinstance(value, bool) or not (
+            isinstance(value, bool) or is_number(value)
+        ):
+            wanted = "True or False" if isinstance(defaults[field], bool) else "a number"
+            raise SetupError(f"config field penalties.{name}.{field} is {value!r}: give {wanted}")
 
 
 def data_seed(config: ConfigDict) -> int:

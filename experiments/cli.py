@@ -202,6 +202,10 @@ def read_config(argv: Sequence[str], values: flags.FlagValues, usage: str) -> Co
         read_flags(argv, values, usage)
         raise SetupError(f"no config given: --config=NAME.py, one of {', '.join(list_configs())}")
     config = load(given)
+    section, names = config.values.get("data"), [x.lstrip("-").partition("=")[0] for x in argv[1:]]
+    if "config.data.seed" in names and isinstance(section, config_dict.ConfigDict):
+        with config.values.unlocked():  # configs leave it to be their own seed, and a flag needs a field
+            section.seed = section.get("seed", config.values.get("seed", 0))
     fields = flatten(config.values)
     for argument in argv[1:]:
         name = argument.lstrip("-").partition("=")[0]

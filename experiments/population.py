@@ -155,10 +155,14 @@ def program(config: ConfigDict) -> Program:
     return Program(init, step, plain.sample)
 
 
-def share(members: int, devices: int) -> int:
-    """How many of the devices can share the members evenly: the most of them that divide the members.
+def fill(members: PyTree, devices: int) -> PyTree:
+    """Adds copies of the last member until so many devices can share all evenly.
 
-    >>> share(48, 8), share(50, 8), share(7, 2)
-    (8, 5, 1)
+    >>> fill(jnp.arange(5), 4).tolist()
+    [0, 1, 2, 3, 4, 4, 4, 4]
     """
-    return max(count for count in range(1, devices + 1) if members % count == 0)
+    count = len(jax.tree.leaves(members)[0])
+    if count % devices == 0:
+        return members
+    places = np.minimum(np.arange(count + -count % devices), count - 1)
+    return jax.tree.map(lambda x: x[places], members)

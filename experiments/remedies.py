@@ -1,6 +1,7 @@
 """The config field ``remedies``: names of remedies, each with its hyper-parameters."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,10 +19,21 @@ from jaxgan.remedies.replay import experience_replay
 from jaxgan.remedies.unrolling import unrolled
 from jaxgan.steps import GAN
 
+
+def is_number(value: Any) -> bool:
+    """Whether a field's value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a field's value is a whole number."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 Test = tuple[Callable[[Any], bool], str]
-UNIT: Test = (lambda x: 0 <= x <= 1, "a number from 0 to 1")
-NOT_NEGATIVE: Test = (lambda x: x >= 0, "0 or more")
-COUNT: Test = (lambda x: isinstance(x, int) and x >= 1, "a whole number of at least 1")
+UNIT: Test = (lambda x: is_number(x) and 0 <= x <= 1, "a number from 0 to 1")
+NOT_NEGATIVE: Test = (lambda x: is_number(x) and x >= 0, "0 or more")
+COUNT: Test = (lambda x: is_whole(x) and x >= 1, "a whole number of at least 1")
 
 # By name: the function and the fields it takes. From loss pair to loss pair, the last to one at each step:
 PAIRS: Mapping[str, tuple[Callable[..., Any], Mapping[str, Test]]] = {
@@ -39,13 +51,28 @@ GAMES: Mapping[str, tuple[Callable[..., GAN], Mapping[str, Test]]] = {
 FIELDS = {name: fields for name, (_, fields) in (*PAIRS.items(), *GAMES.items())}
 
 
+def sections(config: ConfigDict, name: str) -> ConfigDict:
+    """A config's section of sections, empty if it has none.
+
+    Raises:
+      SetupError: it is something else, or what is in it.
+    """
+    found = config.get(name, ConfigDict())
+    if not isinstance(found, ConfigDict):
+        raise SetupError(f"config field {name} is {found!r}: give a section of them by name")
+    for field, value in found.items():
+        if not isinstance(value, ConfigDict):
+            raise SetupError(f"config field {name}.{field} is {value!r}: give a section of its fields")
+    return found
+
+
 def check(config: ConfigDict) -> None:
     """Refuses remedies that do not exist, lack a field, or cannot be combined with the rest of the config.
 
     Raises:
       SetupError: the message names the field.
     """
-    chosen = config.get("remedies", {})
+    chosen = sections(config, "remedies")
     for name, values in chosen.items():
         if name not in FIELDS:
             raise unknown("remedy", name, FIELDS)
@@ -56,7 +83,9 @@ def check(config: ConfigDict) -> None:
             if field not in values:
                 raise SetupError(f"the config has no field remedies.{name}.{field}: give {wanted}")
             if not test(values[field]):
-                raise SetupError(f"config field remedies.{name}.{field} is {values[field]}: give {wanted}")
+                raise SetupError(
+                    f"config field remedies.{name}.{field} is {values[field]!r}: give {wanted}"
+                )
     for name in ("label_smoothing", "top_k", "feature_matching"):
         if name in chosen and config.loss == "began":
             raise SetupError(f"config field remedies.{name} is for a critic of logits, loss began has none")
@@ -66,10 +95,11 @@ def check(config: ConfigDict) -> None:
             " the generator: leave one out"
         )
     critic = config.optimizers.critic
-    if "unrolled" in chosen and _takes_root(critic.name) and not critic.get("eps_root", 0) > 0:
+    root = critic.get("eps_root", 0)
+    if "unrolled" in chosen and _takes_root(critic.name) and not (is_number(root) and root > 0):
         raise SetupError(
-            "config field optimizers.critic.eps_root is 0, and remedies.unrolled takes the derivative of"
-            f" {critic.name}'s √: give a small number, such as 1e-8"
+            f"config field optimizers.critic.eps_root is {root!r}, and remedies.unrolled takes the"
+            f" derivative of {critic.name}'s √: give a small number, such as 1e-8"
         )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from experiments import workdir
 
 DONE = "done.json"
+COLUMNS = ("seed", "failed")  # of the table, between a point's labels and the metrics
 
 
 class Run(NamedTuple):
@@ -22,6 +23,7 @@ class Run(NamedTuple):
       curves: by metric, its values at ``steps``; None where there is none.
       steps: of the curves.
       samples: (N, ...) of its last state.
+      problem: what it was trained on: the same text for the same data.
     """
 
     labels: Mapping[str, Any]
@@ -30,6 +32,7 @@ class Run(NamedTuple):
     curves: Mapping[str, list[float | None]]
     steps: list[int]
     samples: np.ndarray
+    problem: str = ""
 
     def last(self, name: str) -> float | None:
         """The last value of a metric, None if the run failed before it."""
@@ -49,14 +52,16 @@ def write_group(
 
 
 def read(
-    directory: Path, places: Sequence[Sequence[int]], identities: Sequence[tuple[Mapping[str, Any], int]]
+    directory: Path,
+    places: Sequence[Sequence[int]],
+    identities: Sequence[tuple[Mapping[str, Any], int, str]],
 ) -> list[Run]:
     """All runs of a finished sweep, in the order they were asked for.
 
     Args:
       directory: the sweep's.
       places: for each group its members' places in that order.
-      identities: each run's labels and seed, in that order.
+      identities: each run's labels, seed and problem, in that order.
     """
     found: dict[int, Run] = {}
     for number, indices in enumerate(places):
@@ -66,7 +71,7 @@ def read(
             samples, failed = file["samples"], file["failed"]
         names = [name for name in lines[-1] if name != "step"]
         for place, index in enumerate(indices):
-            labels, seed = identities[index]
+            labels, seed, problem = identities[index]
             found[index] = Run(
                 labels,
                 seed,
@@ -74,6 +79,7 @@ def read(
                 {name: [line[name][place] if name in line else None for line in lines] for name in names},
                 [line["step"] for line in lines],
                 samples[place],
+                problem,
             )
     return [found[index] for index in sorted(found)]
 
@@ -84,7 +90,7 @@ def write_csv(path: Path, runs: Sequence[Run]) -> None:
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*runs[0].labels, "seed", "failed", *names])
+        writer.writerow([*runs[0].labels, *COLUMNS, *names])
         for run in runs:
             last = [run.last(name) for name in names]
             writer.writerow([*run.labels.values(), run.seed, run.failed or "", *last])

@@ -15,7 +15,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,6 +66,17 @@ def _fits(value: Any, old: Any) -> bool:
     return old is None or (isinstance(value, kinds) and isinstance(value, bool) == isinstance(old, bool))
 
 
+def check_labels(labels: Iterable[str], taken: Collection[str]) -> None:
+    """Refuses labels that the results call something else.
+
+    Raises:
+      SetupError: the message names the label.
+    """
+    for name in labels:
+        if name in taken:
+            raise SetupError(f"the sweep has a label {name}, a column of results.csv: give it another name")
+
+
 def expand(config: cli.Config) -> list[Point]:
     """The points of a config's ``sweep(add)``; without one, the config alone.
 
@@ -73,8 +84,8 @@ def expand(config: cli.Config) -> list[Point]:
     call them, the fields' own names if nothing is given.
 
     Raises:
-      SetupError: a field does not exist or has a value of another kind, or no point is added, or one twice,
-        by its labels or by its config.
+      SetupError: a field does not exist or has a value of another kind, a label is a column of the results'
+        own, or no point is added, or one twice, by its labels or by its config.
     """
     points: list[Point] = []
 
@@ -93,6 +104,7 @@ def expand(config: cli.Config) -> list[Point]:
                     f" {known[name]!r}"
                 )
         labels = labels or dict(fields)
+        check_labels(labels, (*results.COLUMNS, *scores.MEANINGS))
         if any(point.labels == labels for point in points):
             raise SetupError(f"the sweep adds {labels} twice: give the second other labels")
         if points and list(labels) != list(points[0].labels):
@@ -152,6 +164,7 @@ class Plan(NamedTuple):
       mesh: the devices that share it.
       init: makes all members.
       step: one member's step on a raw batch.
+      metrics: the names of what is logged, scores included.
     """
 
     group: population.Group
@@ -160,15 +173,15 @@ class Plan(NamedTuple):
     mesh: jax.sharding.Mesh
     init: Callable[[], population.Member]
     step: Step
+    metrics: tuple[str, ...]
 
 
 def plan(group: population.Group) -> Plan:
-    """Builds a group's program and opens its data."""
+    """Builds a group's program, opens its data and traces a step: what cannot be trained fails here."""
     config = group.config
     program = population.program(config)
     source = data.open_source(**config.data)
-    count = population.share(len(group.indices), jax.device_count())
-    mesh = parallel.device_mesh(jax.devices()[:count])
+    mesh = parallel.device_mesh(jax.devices()[: len(group.indices)])
 
     def init() -> population.Member:
         values = {name: jnp.asarray(column) for name, column in group.values.items()}
@@ -177,7 +190,49 @@ def plan(group: population.Group) -> Plan:
     def step(member: population.Member, batch: Batch) -> tuple[population.Member, dict[str, jax.Array]]:
         return program.step(member, source.prepare(batch))
 
-    return Plan(group, program, source, mesh, init, step)
+    stream = source.batches(seed=config.data.seed, n_critic=config.n_critic, batch_size=config.batch_size)
+    member = jax.eval_shape(program.init, {name: column[0] for name, column in group.values.items()})
+    _, metrics = jax.eval_shape(step, member, stream[0])
+    problem = source.problem
+    scored = [
+        name
+        for name in scores.MEANINGS
+        if problem is not None and (problem.modes is not None or name not in scores.OF_MODES)
+    ]
+    return Plan(group, program, source, mesh, init, step, (*metrics, *scored))
+
+
+def plan_all(points: Sequence[Point], seeds: int) -> list[Plan]:
+    """The groups of all points, each ready to be trained.
+
+    Raises:
+      SetupError: one cannot be, which the message has the labels of, or a label is what one logs.
+    """
+    plans = []
+    for group in population.group(members(points, seeds)):
+        try:
+            plans.append(plan(group))
+        except Exception as error:  # whatever a model, an optimiser or a source makes of its fields
+            labels = points[group.indices[0] // seeds].labels
+            what = error if isinstance(error, SetupError) else f"{type(error).__name__}: {error}"
+            raise SetupError(f"the sweep's point {labels} cannot be trained: {what}") from error
+        check_labels(points[0].labels, plans[-1].metrics)
+    return plans
+
+
+def curves_of(config: ConfigDict, plans: Sequence[Plan]) -> Sequence[str]:
+    """What else a config wants curves of.
+
+    Raises:
+      SetupError: no run logs one of them.
+    """
+    shown, known = config.get("curves", ()), {name for each in plans for name in each.metrics}
+    if isinstance(shown, str) or not isinstance(shown, Sequence):
+        raise SetupError(f"config field curves is {shown!r}: give a tuple of names, such as ('sliced_w1',)")
+    for name in shown:
+        if name not in known:
+            raise unknown("name in config field curves", name, known)
+    return shown
 
 
 def batches(plan: Plan, start: int, stop: int) -> Any:
@@ -189,10 +244,21 @@ def batches(plan: Plan, start: int, stop: int) -> Any:
     return (parallel.replicate(batch, plan.mesh) for batch in data.iterate(stream, start, stop))
 
 
+def place(plan: Plan, members: population.Member) -> population.Member:
+    """Gives each device its share of a plan's members, filled up with copies of the last."""
+    return parallel.split_members(population.fill(members, plan.mesh.size), plan.mesh)
+
+
+def own(plan: Plan, values: PyTree) -> PyTree:
+    """What of all members' values is no copy's: :func:`place` undone."""
+    count = len(plan.group.indices)
+    return values if count % plan.mesh.size == 0 else jax.tree.map(lambda x: x[:count], values)
+
+
 def seconds_a_step(plan: Plan, in_turn: bool) -> float:
     """The least time of a few steps of a group trained at once, or member by member."""
     step = parallel.jit_members(plan.step, plan.mesh, in_turn=in_turn)
-    state = parallel.split_members(jax.jit(plan.init)(), plan.mesh)
+    state = place(plan, jax.jit(plan.init)())
     times = []
     for batch in batches(plan, 0, TIMED_STEPS + 1):
         began = time.perf_counter()
@@ -249,16 +315,14 @@ def train(plan: Plan, directory: Path, title: str, signals: Sequence[int]) -> No
             print(f"checkpoint {item.path} is damaged ({item.reason}): skipped, kept as {path.name}")
         start = int(restored.state.step) if restored else 0
         seconds = restored.info["seconds"] if restored else 0.0
-        state = parallel.split_members(
-            restored.state.members if restored else jax.jit(plan.init)(), plan.mesh
-        )
+        state = place(plan, restored.state.members if restored else jax.jit(plan.init)())
         workdir.trim_metrics(curves, start)
         step, saved, began = start, start if restored else None, time.monotonic()
 
         def save() -> None:
             nonlocal saved
             info = {"seconds": seconds + time.monotonic() - began}
-            checkpoint.save(manager, population.Population(jnp.int32(step), state), info)
+            checkpoint.save(manager, population.Population(jnp.int32(step), own(plan, state)), info)
             saved = step
 
         with curves.open("a") as file:
@@ -275,17 +339,19 @@ def train(plan: Plan, directory: Path, title: str, signals: Sequence[int]) -> No
                     last = step == config.num_steps
                     scored = step % config.sample_every == 0 or last
                     if step % config.log_every == 0 or scored:
-                        values = jax.device_get(metrics)
+                        values, failed = jax.device_get(own(plan, (metrics, state.failed)))
                         if scored:
-                            values |= measure(state.state)
+                            # One that failed stands still, and is no point of a curve.
+                            found = measure(own(plan, state.state))
+                            values |= {x: np.where(failed == 0, y, np.nan) for x, y in found.items()}
                         line = {name: finite(column) for name, column in values.items()}
                         file.write(json.dumps({"step": step, **line}) + "\n")
                         file.flush()
                         now = time.monotonic()
                         rate = (step - shown_step) * count / max(now - shown, 1e-9)
                         shown, shown_step = now, step
-                        failed = int(np.count_nonzero(state.failed))
-                        left = f", {failed} of {count} failed" if failed else ""
+                        lost = int(np.count_nonzero(failed))
+                        left = f", {lost} of {count} failed" if lost else ""
                         print(
                             f"{title}: step {step}/{config.num_steps}, {rate:,.0f} model-steps/s{left}",
                             flush=True,
@@ -304,11 +370,16 @@ def train(plan: Plan, directory: Path, title: str, signals: Sequence[int]) -> No
                 raise loop.Stopped(signals[0])
         results.write_group(
             directory,
-            samples=scores.draw(plan.program.sample, plan.source, config)(state.state),
-            failed=np.asarray(state.failed),
+            samples=scores.draw(plan.program.sample, plan.source, config)(own(plan, state.state)),
+            failed=np.asarray(own(plan, state.failed)),
             seconds=seconds + time.monotonic() - began,
             in_turn=in_turn,
         )
+
+
+def problem_of(config: ConfigDict) -> str:
+    """What a config trains on, as text: its data's fields, whatever the seed."""
+    return repr(sorted((name, value) for name, value in cli.flatten(config.data).items() if name != "seed"))
 
 
 def write_report(
@@ -317,17 +388,17 @@ def write_report(
     points: Sequence[Point],
     plans: Sequence[Plan],
     runs: Sequence[results.Run],
+    shown: Sequence[str],
     command: str,
 ) -> None:
     """Writes ``report.html``."""
-    layout = sweep_page.arrange(runs, "w1")
     real, floors = {}, {}
     for point in points:
-        column = str(point.labels[layout.column]) if layout.column else ""
-        config = members([point], 1)[0]
-        if column not in floors and config.data.name in data.PROBLEMS:
+        config, name_of_data = members([point], 1)[0], problem_of(point.config)
+        if name_of_data not in floors and config.data.name in data.PROBLEMS:
             problem = data.make_problem(**config.data)
-            real[column], floors[column] = scores.held_out(problem, config), scores.floor(problem, config)
+            real[name_of_data] = scores.held_out(problem, config)
+            floors[name_of_data] = scores.floor(problem, config)
     lines, total = [], 0.0
     for i, each in enumerate(plans):
         done = workdir.read_json(directory / "groups" / str(i) / results.DONE)
@@ -351,7 +422,7 @@ def write_report(
         runs=runs,
         real=real,
         floors=floors,
-        shown=points[0].config.get("curves", ()),
+        shown=shown,
         costs=page.table(["program", "runs", "steps", "time", "model-steps/s"], lines),
         about=f"python -m experiments.sweep {command}\n{versions}; {devices}",
     )
@@ -383,13 +454,13 @@ def main(argv: list[str]) -> None:
     }
     whole = ConfigDict(asked)
     workdir.check_owner(directory, whole)
-    groups = population.group(members(points, values.seeds))
-    plans = [plan(each) for each in groups]  # what cannot be built is refused before any is trained
+    plans = plan_all(points, values.seeds)
+    shown = curves_of(points[0].config, plans)
     directory.mkdir(parents=True, exist_ok=True)
     workdir.write_json(directory / "config.json", workdir.as_json(whole))
     print(
         f"{len(points)} points, {values.seeds} seeds: {len(points) * values.seeds} runs in"
-        f" {len(groups)} programs",
+        f" {len(plans)} programs",
         flush=True,
     )
     try:
@@ -401,10 +472,14 @@ def main(argv: list[str]) -> None:
     except loop.Stopped as stopped:
         print(f"stopped by {signal.Signals(stopped.signum).name}, checkpoint saved", file=sys.stderr)
         sys.exit(128 + stopped.signum)
-    identities = [(point.labels, point.config.seed + i) for point in points for i in range(values.seeds)]
-    runs = results.read(directory, [each.indices for each in groups], identities)
+    identities = [
+        (point.labels, point.config.seed + i, problem_of(point.config))
+        for point in points
+        for i in range(values.seeds)
+    ]
+    runs = results.read(directory, [each.group.indices for each in plans], identities)
     results.write_csv(directory / "results.csv", runs)
-    write_report(directory, config.name, points, plans, runs, shlex.join(argv[1:]))
+    write_report(directory, config.name, points, plans, runs, shown, shlex.join(argv[1:]))
     print(f"finished {directory}: results.csv, report.html")
 
 

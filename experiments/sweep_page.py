@@ -1,5 +1,6 @@
 """A sweep's page: one HTML file that needs no other, for the screen and for paper."""
 
+import functools
 import html
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from experiments import page, pictures, scores, statistics
 from experiments.results import Run
 
 MAX_PANELS = 32  # of a row of the scatter grid
+MAX_FOLDED = 4_000_000  # characters of the pictures of what was not chosen, so that a page stays a few MB
 MIN_SIGNAL = 10  # points of a curve, for a correlation to be worth showing
 REFERENCE = "none"  # a row of that name is what the others are held against
 
@@ -22,10 +24,17 @@ class Cell(NamedTuple):
     Attributes:
       runs: one a seed.
       tuned: by label, what was chosen for it because its mean is best.
+      others: by what else could have been chosen, the runs of that.
     """
 
     runs: list[Run]
     tuned: dict[str, Any]
+    others: dict[str, list[Run]]
+
+    @property
+    def problem(self) -> str:
+        """What its runs were trained on."""
+        return self.runs[0].problem
 
 
 class Layout(NamedTuple):
@@ -44,6 +53,10 @@ class Layout(NamedTuple):
     cells: dict[tuple[str, str], Cell]
     rows: list[str]
     columns: list[str]
+
+    def problems(self, column: str) -> list[str]:
+        """What the cells of a column were trained on; more than one, and its rows do not compare."""
+        return list(dict.fromkeys(cell.problem for (_, x), cell in self.cells.items() if x == column))
 
 
 def values_of(runs: Sequence[Run], name: str) -> np.ndarray:
@@ -92,7 +105,12 @@ def arrange(runs: Sequence[Run], metric: str) -> Layout:
     cells = {}
     for key, by_settings in found.items():
         best = min(by_settings.values(), key=worth)
-        cells[key] = Cell(best, {name: best[0].labels[name] for name in tuned})
+        others = {
+            ", ".join(f"{name} {value}" for name, value in zip(tuned, settings, strict=True)): group
+            for settings, group in by_settings.items()
+            if group is not best
+        }
+        cells[key] = Cell(best, {name: best[0].labels[name] for name in tuned}, others)
     rows = list(dict.fromkeys(key[0] for key in cells))
     columns = list(dict.fromkeys(key[1] for key in cells))
     return Layout(row, column, cells, rows, columns)
@@ -118,11 +136,15 @@ def measured(layout: Layout, metric: str) -> list[str]:
 
 
 def score_table(layout: Layout, metric: str, floors: Mapping[str, Mapping[str, float]]) -> str:
-    """Means with intervals, and what separates each from the column's best, seed by seed."""
+    """Means with intervals, and what separates each from the column's best, seed by seed.
+
+    Where a column's cells are of several problems, each stands beside what real points score on its own.
+    """
     sign = -1.0 if _better(metric) else 1.0
     columns = measured(layout, metric)
     best = {}
-    for column in columns:
+    alike = [column for column in columns if len(layout.problems(column)) == 1]
+    for column in alike:
         means = {
             row: sign * np.nanmean(values)
             for row in layout.rows
@@ -135,28 +157,32 @@ def score_table(layout: Layout, metric: str, floors: Mapping[str, Mapping[str, f
         line = f"<td>{html.escape(row)}</td>"
         for column in columns:
             cell = layout.cells.get((row, column))
-            if cell is None:
+            if cell is None or not any(metric in run.curves for run in cell.runs):
                 line += "<td>–</td>"
                 continue
             values = values_of(cell.runs, metric)
             alive = values[~np.isnan(values)]
             mean, low, high = statistics.interval(alive)
             notes = [f"{_number(low)} to {_number(high)}"]
-            leader = best[column]
-            against = REFERENCE if (REFERENCE, column) in layout.cells else leader
+            leader = against = best.get(column)
+            if column in alike and (REFERENCE, column) in layout.cells:
+                against = REFERENCE
             if against is not None and row != against:
                 other = values_of(layout.cells[against, column].runs, metric)
                 both = ~np.isnan(values) & ~np.isnan(other)
                 gap = statistics.interval((values - other)[both])
                 notes.append(f"Δ {gap.mean:+.3g} ({gap.low:+.3g} to {gap.high:+.3g})")
             notes += [f"{name} {_text(value)}" for name, value in cell.tuned.items()]
+            if column not in alike and metric in (floor := floors.get(cell.problem, {})):
+                notes.append(f"real points {_number(floor[metric])}")
             if failed := len(values) - len(alive):
                 notes.append(f"{failed} of {len(values)} failed")
             small = "".join(f"<small>{html.escape(note)}</small>" for note in notes)
             line += f"<td{' class=best' * (row == leader)}>{_number(mean)}{small}</td>"
         body.append(f"<tr>{line}</tr>")
-    if floors:
-        real = "".join(f"<td>{_number(floors[column][metric])}</td>" for column in columns)
+    reached = {c: floors.get(layout.problems(c)[0], {}).get(metric, math.nan) for c in alike}
+    if not all(map(math.isnan, reached.values())):
+        real = "".join(f"<td>{_number(reached.get(column, math.nan))}</td>" for column in columns)
         body.append(f'<tr class="floor"><td>real points</td>{real}</tr>')
     return page.table([layout.row, *(column or metric for column in columns)], body)
 
@@ -164,7 +190,11 @@ def score_table(layout: Layout, metric: str, floors: Mapping[str, Mapping[str, f
 def ranking(layout: Layout, metric: str) -> str:
     """Mean ranks over problems and seeds on a line, those not told apart joined."""
     columns = measured(layout, metric)
-    complete = [c for c in columns if all((row, c) in layout.cells for row in layout.rows)]
+    complete = [
+        column
+        for column in columns
+        if len(layout.problems(column)) == 1 and all((row, column) in layout.cells for row in layout.rows)
+    ]
     if len(layout.rows) < 2 or not complete:
         return ""
     blocks = np.concatenate(
@@ -203,6 +233,8 @@ def curves(layout: Layout, metric: str) -> str:
     from matplotlib import colormaps
 
     columns = measured(layout, metric)
+    if not columns:
+        return ""
     count = len(columns)
     figure = page.figure(min(4.6 * count, 13.5) if count > 1 else 8, 4.2)
     panels = figure.subplots(1, count, squeeze=False)[0]
@@ -238,6 +270,8 @@ def correlation(run: Run, metric: str) -> float:
     """Spearman's rank correlation over a run of the critic's loss and a metric; NaN if one stands still."""
     from scipy import stats
 
+    if metric not in run.curves:
+        return math.nan
     pairs = [
         pair for pair in zip(run.curves["critic_loss"], run.curves[metric], strict=True) if None not in pair
     ]
@@ -278,32 +312,70 @@ def limits_of(real: np.ndarray) -> np.ndarray:
     return np.stack([centre - half, centre + half])
 
 
+def _pictures(runs: Sequence[Run], names: Sequence[str], real: Mapping[str, np.ndarray]) -> str:
+    """A picture a run, on the scale of its real points."""
+    lines = ""
+    for run in runs:
+        picture: Callable[[np.ndarray], np.ndarray] = pictures.grid
+        if run.problem in real:
+            picture = functools.partial(scatter_panel, limits=limits_of(real[run.problem]))
+        alt = html.escape(", ".join(filter(None, [*names, f"seed {run.seed}"])))
+        lines += f'<img alt="{alt}" title="{alt}" src="{page.picture(picture(run.samples))}">'
+    return lines
+
+
+def _folded(layout: Layout, column: str, real: Mapping[str, np.ndarray], room: int) -> tuple[str, int]:
+    """The runs of a column that its grid leaves out, as far as there is room, and how many are left."""
+    lines, left = "", 0
+    for row in layout.rows:
+        if (cell := layout.cells.get((row, column))) is None:
+            continue
+        rest = {"further seeds": cell.runs[MAX_PANELS:], **cell.others}
+        for name, group in rest.items():
+            for start in range(0, len(group), MAX_PANELS):
+                if len(lines) > room:
+                    left += len(group) - start
+                    break
+                some = group[start : start + MAX_PANELS]
+                spans = "<span></span>" * (min(len(cell.runs), MAX_PANELS) - len(some))
+                lines += f"<div>{html.escape(f'{row}, {name}')}</div>"
+                lines += _pictures(some, (row, column, name), real) + spans
+    return lines, left
+
+
 def panels(layout: Layout, real: Mapping[str, np.ndarray]) -> str:
-    """The last samples of every member: a row of the page each row, a picture each seed."""
-    parts = []
+    """The last samples of every member: a row of the page each row, a picture each seed.
+
+    What the tables are of stands open; the other settings, and more seeds than fit a row, are folded away.
+    """
+    parts, room = [], MAX_FOLDED
     for column in layout.columns:
         some = next(layout.cells[row, column] for row in layout.rows if (row, column) in layout.cells)
         seeds = [run.seed for run in some.runs][:MAX_PANELS]
-        picture: Callable[[np.ndarray], np.ndarray] = pictures.grid
-        lines = ""
-        if column in real:
-            limits = limits_of(real[column])
-
-            def picture(samples: np.ndarray, limits: np.ndarray = limits) -> np.ndarray:
-                return scatter_panel(samples, limits)
-
-            lines += f'<div>real</div><img alt="real points" src="{page.picture(picture(real[column]))}">'
-            lines += "<span></span>" * (len(seeds) - 1)
-        lines += '<div class="head">seed</div>' + "".join(f'<div class="head">{s}</div>' for s in seeds)
+        lines, shown = "", None
         for row in layout.rows:
-            if (row, column) not in layout.cells:
+            if (cell := layout.cells.get((row, column))) is None:
                 continue
+            if cell.problem in real and cell.problem != shown:
+                points = real[cell.problem]
+                address = page.picture(scatter_panel(points, limits_of(points)))
+                lines += f'<div>real</div><img alt="real points" src="{address}">'
+                lines += "<span></span>" * (len(seeds) - 1)
+            if shown is None:
+                heads = "".join(f'<div class="head">{seed}</div>' for seed in seeds)
+                lines += f'<div class="head">seed</div>{heads}'
+            shown = cell.problem
             lines += f"<div>{html.escape(row)}</div>"
-            for run in layout.cells[row, column].runs[:MAX_PANELS]:
-                alt = html.escape(f"{row}, {column}, seed {run.seed}")
-                lines += f'<img alt="{alt}" title="{alt}" src="{page.picture(picture(run.samples))}">'
+            lines += _pictures(cell.runs[:MAX_PANELS], (row, column), real)
         style = f"grid-template-columns: 7rem repeat({len(seeds)}, minmax(0, 64px))"
         parts.append(f'<h3>{html.escape(column)}</h3><div class="panels" style="{style}">{lines}</div>')
+        folded, left = _folded(layout, column, real, room)
+        room -= len(folded)
+        if folded:
+            grid = f'<div class="panels" style="{style}">{folded}</div>'
+            parts.append(f"<details><summary>The other runs</summary>{grid}</details>")
+        if left:
+            parts.append(f"<p>{left} more are not drawn; groups/*/last.npz has their samples.</p>")
     return "".join(parts)
 
 
@@ -324,8 +396,8 @@ def write(
       path: where to.
       title: its headline.
       runs: all of them.
-      real: real points by column (by ``""`` where there is one), none for images.
-      floors: by column, the scores of real points.
+      real: real points by problem, none for images.
+      floors: by problem, the scores of real points.
       shown: what else of what is logged to draw curves of.
       costs: a table of the programs, HTML.
       about: how it was made, plain text.
@@ -333,14 +405,14 @@ def write(
     found = [name for name in scores.MEANINGS if any(name in run.curves for run in runs)]
     metrics = found or ["critic_loss", "generator_loss"]
     layout = arrange(runs, metrics[0])
-    steps = sum(value is not None for value in runs[0].curves[metrics[0]])
+    steps = max(sum(value is not None for value in run.curves.get(metrics[0], ())) for run in runs)
     failed = sum(run.failed > 0 for run in runs)
     parts = [f"<h1>{html.escape(title)}</h1><pre>{html.escape(about)}</pre>"]
     parts.append(
         f"<p>{len(runs)} runs, {failed} of which went non-finite. Numbers are means over seeds with the"
         " 95 % bootstrap interval; Δ is the difference to the column's best, or to the row none"
-        " where there is one, paired by seed. Where more was swept over, the value"
-        f" whose mean {metrics[0]} is best was taken, on the same seeds.</p>"
+        " where there is one, paired by seed; rows on different problems have none. Where more was swept"
+        f" over, the value whose mean {metrics[0]} is best was taken, on the same seeds.</p>"
     )
     for number, metric in enumerate(metrics):
         meaning = "as logged; the losses of different objectives do not compare"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from experiments import build, cli, population, sweep
+from experiments import build, cli, population, sweep, workdir
 from jaxgan import data, parallel
 from jaxgan.steps import train_step
 
@@ -40,7 +40,7 @@ def configs(**fields):
 def train(group, devices, in_turn=False, steps=STEPS):
     plan = sweep.plan(group)._replace(mesh=parallel.device_mesh(jax.devices()[:devices]))
     step = parallel.jit_members(plan.step, plan.mesh, in_turn=in_turn)
-    state = parallel.split_members(jax.jit(plan.init)(), plan.mesh)
+    state = sweep.place(plan, jax.jit(plan.init)())
     for batch in sweep.batches(plan, 0, steps):
         state, metrics = step(state, batch)
     return state, metrics
@@ -82,6 +82,41 @@ def test_devices_and_turns_change_nothing_but_time(devices, in_turn):
     assert len(state.failed.sharding.device_set) == devices
     jax.tree.map(CLOSE, state.state.generator.params, trained()[0].state.generator.params)
     jax.tree.map(CLOSE, metrics, trained()[1])
+
+
+def test_members_that_do_not_go_round_are_shared_by_all_devices():
+    (group,) = population.group(configs()[:7])
+    plan = sweep.plan(group)
+    assert plan.mesh.size == 7  # of 8 devices: a member each
+    plan = plan._replace(mesh=parallel.device_mesh(jax.devices()[:2]))
+    state, metrics = train(group, 2)
+    assert len(state.failed.sharding.device_set) == 2
+    assert state.failed.shape == (8,)
+    state, metrics = sweep.own(plan, (state, metrics))
+    assert state.failed.shape == (7,)
+    expected, expected_metrics = jax.tree.map(lambda x: x[:7], trained())
+    jax.tree.map(CLOSE, state.state.generator.params, expected.state.generator.params)
+    jax.tree.map(CLOSE, metrics, expected_metrics)
+
+
+def test_what_is_stored_has_no_copies_and_goes_on_with_other_devices(tmp_path):
+    def train_to(steps, devices, folder):
+        each = {"num_steps": steps, "log_every": 1, "sample_every": 2, "checkpoint_every": 2}
+        (group,) = population.group([tiny(seed=seed, **each) for seed in range(3)])
+        plan = sweep.plan(group)._replace(mesh=parallel.device_mesh(jax.devices()[:devices]))
+        sweep.train(plan, tmp_path / folder, folder, [])
+        with np.load(tmp_path / folder / "last.npz", allow_pickle=False) as file:
+            return file["samples"], workdir.read_lines(tmp_path / folder / "curves.jsonl")
+
+    samples, lines = train_to(2, 2, "moved")
+    assert len(samples) == 3
+    assert {len(column) for line in lines for name, column in line.items() if name != "step"} == {3}
+    samples, lines = train_to(4, 3, "moved")
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    expected, expected_lines = train_to(4, 1, "straight")
+    CLOSE(samples, expected)
+    jax.tree.map(CLOSE, lines, expected_lines)
+    assert workdir.read_json(tmp_path / "moved" / "done.json")["members"] == 3
 
 
 def test_no_word_passes_between_devices():

@@ -1,12 +1,16 @@
 """What the user got wrong: status 2, one line, nothing written."""
 
+import math
 import re
 import sys
 
 import pytest
 from absl import flags
+from ml_collections import ConfigDict
 
-from experiments import cli, run, sample
+from experiments import build, cli, population, run, sample
+from jaxgan import penalties
+from jaxgan.errors import SetupError
 from tests.commands import ROOT, TINY, execute, main
 
 
@@ -44,6 +48,7 @@ ONLY_A_SEED = "from ml_collections import ConfigDict\ndef get_config(): return C
         ([MNIST, "--config.num_steps=many"], "config.num_steps=many"),
         ([MNIST, "--config.num_steps=0"], "num_steps is 0: give a whole number"),
         ([MNIST, "--config.seed=-1"], "seed is -1"),
+        ([MNIST, "--config.data.seed=-1"], "data.seed is -1"),
         ([MNIST, "--config.ema_decay=1.5"], "ema_decay is 1.5"),
         ([MNIST, "--config.loss=hing"], "unknown loss 'hing': did you mean 'hinge'"),
         ([MNIST, "--config.dtype=float16"], "unknown dtype 'float16'.*'bfloat16'.*float32"),
@@ -174,3 +179,71 @@ def test_a_reference_between_fields_stays_one(tmp_path):
     )
     arguments = ["program", f"--config={tmp_path}/tied.py", "--config.sample_every=7"]
     assert cli.read_config(arguments, flags.FlagValues(), "").values.log_every == 7
+
+
+@pytest.mark.parametrize(
+    ("base", "field", "value", "message"),
+    [
+        ("gan_gaussians", "penalties", {"dragan": {"weight": 1.0, "sd": 0.1}}, "dragan field 'sd'.*'std'"),
+        ("gan_gaussians", "penalties", {"dragan": {"weight": 0.0, "std": "x"}}, "dragan.std is 'x'"),
+        ("gan_gaussians", "penalties", {"r1": {"weight": 1.0, "target": 1.0}}, r"\(valid: weight\)"),
+        ("gan_gaussians", "penalties", {"r1": {}}, "no field penalties.r1.weight: give 0 or more"),
+        ("gan_gaussians", "penalties", {"r1": {"weight": "1"}}, "penalties.r1.weight is '1'"),
+        ("gan_gaussians", "penalties", {"r1": 1.0}, "penalties.r1 is 1.0: give a section"),
+        (
+            "gan_gaussians",
+            "penalties",
+            {"gradient_penalty": {"weight": 1.0, "one_sided": 1.0}},
+            "one_sided is 1.0: give True or False",
+        ),
+        ("gan_gaussians", "ema_decay", "0.9", "ema_decay is '0.9'"),
+        ("gan_gaussians", "batch_size", "64", "batch_size is '64'"),
+        ("gan_gaussians", "seed", "1", "seed is '1'"),
+        ("gan_gaussians", "optimizers.critic.learning_rate", math.nan, "critic.learning_rate is nan"),
+        ("gan_gaussians", "optimizers.critic.learning_rate", "0.1", "critic.learning_rate is '0.1'"),
+        ("gan_gaussians", "optimizers.critic.clip", "0.1", "critic.clip is '0.1'"),
+        ("gan_gaussians", "penalties", {"r1": {"weight": math.inf}}, "penalties.r1.weight is inf"),
+        ("gan_gaussians", "remedies", "replay", "remedies is 'replay': give a section"),
+        ("gan_gaussians", "remedies", {"replay": 3}, "remedies.replay is 3: give a section"),
+        ("gan_gaussians", "remedies", {"replay": {"size": 9, "share": "x"}}, "replay.share is 'x'"),
+        ("gan_gaussians", "remedies", {"replay": {"size": 9, "share": None}}, "replay.share is None"),
+        ("gan_gaussians", "remedies", {"historical_averaging": {"weight": "1"}}, "weight is '1'"),
+        ("gan_gaussians", "remedies", {"historical_averaging": {"weight": math.inf}}, "weight is inf"),
+        ("objectives", "began", {"gamma": "0.5", "lambda_k": 0.1}, "began.gamma is '0.5'"),
+    ],
+)
+def test_values_of_the_wrong_kind_in_a_config_file(
+    base, field, value, message, capsys, monkeypatch, tmp_path
+):
+    argument = "'BEGAN'" if base == "objectives" else ""
+    section, _, name = field.rpartition(".")
+    (tmp_path / "mine.py").write_text(
+        "from math import inf, nan\n"
+        f"from experiments.configs import {base}\n"
+        "def get_config():\n"
+        f"    config = {base}.get_config({argument})\n"
+        f"    node = config.{section}\n".replace("config.\n", "config\n")
+        + f"    with node.ignore_type():\n        node.{name} = {value!r}\n"
+        "    return config\n"
+    )
+    error = refusal(capsys, monkeypatch, f"--config={tmp_path}/mine.py", f"--workdir={tmp_path}/out")
+    assert re.search(message, error), error
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_penalty_says_what_it_takes():
+    for name in penalties.PENALTIES:
+        section = {"penalties": ConfigDict({name: {"weight": 1.0, "x": 1}})}
+        config = population.with_values(cli.load("gan_gaussians").values, section)
+        with pytest.raises(SetupError, match=f"unknown penalties.{name} field 'x'.*weight"):
+            build.check(config)
+
+
+def test_batches_may_have_a_seed_of_their_own():
+    arguments = ["program", "--config=gan_gaussians.py", "--config.seed=3"]
+    plain = cli.read_config(arguments, flags.FlagValues(), "").values
+    assert build.data_seed(plain) == 3
+    assert "seed" not in plain.data  # a run directory stays the same config's
+    own = cli.read_config([*arguments, "--config.data.seed=100"], flags.FlagValues(), "").values
+    assert (own.seed, build.data_seed(own)) == (3, 100)
+    build.check(own)

@@ -92,11 +92,13 @@ def test_the_page_needs_no_other(swept, config):
     # A mean as it stands in the page, from the table of runs.
     kept = [row for row in rows if row["problem"] == "ring" and row["w1"]]
     assert f">{np.mean([float(row['w1']) for row in kept]):.3g}<" in page
-    assert page.count("<img ") == 2 + 2 * 3  # real points, and every seed of the better rate
+    assert page.count("<img ") == 2 + 2 * 2 * 3  # real points, and every run
+    opened = re.sub("<details>.*?</details>", "", page)
+    assert opened.count("<img ") == 2 + 2 * 3  # of the better rate
     assert f"python -m experiments.sweep --config={config} --seeds=3 --workdir=out" in page
     assert "6 of which went non-finite" in page
     assert "rate 0.001" in page
-    assert "rate 1e+38" not in page
+    assert "rate 1e+38" not in opened
 
 
 def test_a_finished_sweep_trains_nothing(swept, config):
@@ -164,6 +166,9 @@ def loaded(config, text):
         ("def sweep(add): add({'los': 'hinge'})", "sweep field 'los'.*loss"),
         ("def sweep(add): add({'models.criti.hidden': (8,)})", "sweep field 'models.criti.hidden'"),
         ("def sweep(add):\n    add({}, a=1)\n    add({}, a=1)", "twice"),
+        ("def sweep(add): add({'seed': 1})", "label seed, a column of results.csv"),
+        ("def sweep(add): add({}, failed=1)", "label failed, a column"),
+        ("def sweep(add): add({}, w1=1)", "label w1, a column"),
         ("def sweep(add):\n    add({}, a=1)\n    add({}, a=2)", r"'a': 1\} and \{'a': 2\} are one config"),
         ("def sweep(add):\n    add({}, a=1)\n    add({}, b=1)", r"\['a'\], then \['b'\]"),
     ],
@@ -174,7 +179,7 @@ def test_sweeps_that_cannot_be(config, text, message):
 
 
 def test_mistakes_in_a_point_are_refused_before_any_work(config, tmp_path, capsys, monkeypatch):
-    loaded(config, "def sweep(add):\n    add({'seed': 1})\n    add({'loss': 'hing'}, seed=2)")
+    loaded(config, "def sweep(add):\n    add({'seed': 1}, name=1)\n    add({'loss': 'hing'}, name=2)")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SetupError, match=r"loss 'hing'.*hinge"):
         main(sweep, f"--config={config.parent}/other.py")
@@ -183,6 +188,46 @@ def test_mistakes_in_a_point_are_refused_before_any_work(config, tmp_path, capsy
     with pytest.raises(SetupError, match="--seeds is 3: from config field seed 4294967294 on there are 2"):
         main(sweep, f"--config={config}", "--config.seed=4294967294", "--seeds=3")
     assert not list(tmp_path.iterdir())
+
+
+def test_labels_of_what_is_logged_are_refused(config, tmp_path):
+    loaded(config, "def sweep(add): add({'penalties.r1.weight': 2.0}, r1=2.0)")
+    with pytest.raises(SetupError, match=r"label r1, a column of results.csv"):
+        main(sweep, f"--config={config.parent}/other.py", "--seeds=1", f"--workdir={tmp_path}/out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("('mode',)", "unknown name in config field curves 'mode': did you mean 'modes'"),
+        ("'modes'", "config field curves is 'modes': give a tuple"),
+    ],
+)
+def test_curves_of_what_is_never_measured_are_refused(config, tmp_path, field, message):
+    path = tmp_path / "curves.py"
+    path.write_text(TINY.replace("    return config", f"    config.curves = {field}\n    return config"))
+    with pytest.raises(SetupError, match=message):
+        main(sweep, f"--config={path}", "--seeds=2", f"--workdir={tmp_path}/out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_metric_of_no_run_has_no_curves():
+    layout = sweep_page.arrange([run_of(0, 1.0, objective=name) for name in "ab"], "w1")
+    assert sweep_page.curves(layout, "modes") == ""
+
+
+def test_what_fails_only_in_a_step_is_refused_before_any_is_trained(config, tmp_path):
+    loaded(
+        config,
+        "def sweep(add):\n"
+        "    add({'n_critic': 1}, name='sound')\n"
+        "    add({'optimizers.critic.eps': 'small'}, name='broken')",
+    )
+    path = f"--config={config.parent}/other.py"
+    with pytest.raises(SetupError, match=r"point \{'name': 'broken'\} cannot be trained: TypeError"):
+        main(sweep, path, "--seeds=2", f"--workdir={tmp_path}/out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_section_that_points_share_is_each_ones_own(config):
@@ -292,6 +337,84 @@ def test_the_critics_loss_against_the_distance():
     assert np.isnan(sweep_page.correlation(still, "w1"))
     mixed = falls._replace(curves={"w1": distances, "critic_loss": [1.0, 3.0, 2.0, None]})
     assert sweep_page.correlation(mixed, "w1") == pytest.approx(-0.5)  # 1 − 6 (4 + 1 + 1) / (3 · 8)
+
+
+PROBLEMS_AS_ROWS = """
+def sweep(add):
+    for name, options in (("spiral", {}), ("ring", {}), ("wide", {"name": "ring", "radius": 9.0})):
+        add({"data": {"name": name, "path": "", **options}}, problem=name)
+"""
+
+
+def test_one_that_failed_has_no_more_scores(config, tmp_path):
+    loaded(
+        config,
+        "def sweep(add):\n"
+        "    for rate in (1e-3, 1e38):\n"
+        "        add({'optimizers.critic.learning_rate': rate}, rate=rate)",
+    )
+    small = ("--config.num_steps=4", "--config.sample_every=1", "--seeds=1")
+    main(sweep, f"--config={config.parent}/other.py", *small, f"--workdir={tmp_path}/out")
+    folder = tmp_path / "out" / "groups" / "0"
+    with np.load(folder / "last.npz", allow_pickle=False) as file:
+        assert np.isfinite(file["samples"]).all()  # as it was before the step it failed in
+        failed = file["failed"]
+    lines = workdir.read_lines(folder / "curves.jsonl")
+    assert failed[0] == 0
+    assert 1 <= failed[1] < 4
+    for name in ("w1", "modes"):
+        assert all(line[name][0] is not None for line in lines)
+        assert [line[name][1] is None for line in lines] == [line["step"] >= failed[1] for line in lines]
+
+
+def test_problems_as_rows_have_a_page(config, tmp_path):
+    loaded(config, PROBLEMS_AS_ROWS)
+    small = ("--config.num_steps=2", "--config.sample_every=1", "--seeds=2")
+    main(sweep, f"--config={config.parent}/other.py", *small, f"--workdir={tmp_path}/out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    table = page[page.index("<h2>w1") : page.index("<h2>Learning")]
+    assert len(set(re.findall(r"<small>real points ([\d.]+)</small>", table))) == 3
+    assert "Δ" not in table
+    assert "class=best" not in table
+    assert "<td>real points</td>" not in table
+    assert page.count('alt="real points"') == 3
+    modes = page[page.index("<h2>modes") : page.index("<h2>high_quality")]
+    assert "<td>spiral</td><td>–</td>" in modes
+    assert "real points 8" in modes
+
+
+def test_rows_compare_in_columns_of_one_problem_only():
+    runs = [
+        run_of(seed, score, objective=row, on=column)._replace(problem=problem)
+        for row, column, problem, score in (
+            ("a", "same", "ring", 1.0),
+            ("b", "same", "ring", 2.0),
+            ("a", "mixed", "ring", 1.0),
+            ("b", "mixed", "grid", 2.0),
+        )
+        for seed in range(2)
+    ]
+    layout = sweep_page.arrange(runs, "w1")
+    text = sweep_page.score_table(layout, "w1", {"ring": {"w1": 0.5}, "grid": {"w1": 0.25}})
+    assert text.count("class=best") == text.count("Δ") == 1
+    assert text.count("real points 0.5<") == text.count("real points 0.25<") == 1
+    assert "<td>real points</td><td>0.5</td><td>–</td>" in text
+    assert "over 2 blocks" in sweep_page.ranking(layout, "w1")
+
+
+def test_every_run_is_drawn_as_far_as_there_is_room(monkeypatch):
+    runs = [run_of(seed, rate, objective="a", rate=rate) for rate in (1.0, 2.0) for seed in range(40)]
+    layout = sweep_page.arrange(runs, "w1")
+    real = {"": np.eye(2)}
+    text = sweep_page.panels(layout, real)
+    assert all(text.count(f'alt="{name}, seed 39"') == 1 for name in ("a, further seeds", "a, rate 2"))
+    assert text.count("<img ") == 1 + 80
+    assert text.index("<details>") < text.index("further seeds")
+    assert "not drawn" not in text
+    monkeypatch.setattr(sweep_page, "MAX_FOLDED", 10)
+    text = sweep_page.panels(layout, real)
+    assert text.count("<img ") == 1 + 32 + 8
+    assert "40 more are not drawn" in text
 
 
 def test_numbers_alone_are_rows():
