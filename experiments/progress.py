@@ -113,13 +113,15 @@ class Progress:
     def __call__(self, step: int, state: GANState, info: dict[str, object]) -> dict[str, float]:
         """Scores a state that has settled; returns the score by its name."""
         value = self._score(state)
+        # A killed run may have kept a later one already: the same that this one will come to.
+        if self.improves(value) and step not in self._manager.all_steps():
+            checkpoint.save(self._manager, state, info)
+            # A run that goes on believes the lines: none may tell of a best that was not kept.
+            self._manager.wait_until_finished()
         with self._path.open("a") as file:
             file.write(
                 json.dumps({"step": step, self._metric: value if math.isfinite(value) else None}) + "\n"
             )
-        # A killed run may have kept a later one already: the same that this one will come to.
-        if self.improves(value) and step not in self._manager.all_steps():
-            checkpoint.save(self._manager, state, info)
         return {self._metric: value}
 
     def close(self) -> None:

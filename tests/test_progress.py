@@ -67,6 +67,37 @@ def test_a_run_that_goes_on_from_an_earlier_checkpoint_scores_the_same(config, w
     )
 
 
+def test_a_kill_before_the_best_is_kept_is_made_good(config, whole, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    directory = tmp_path / "killed"
+    (kept,) = best(whole)
+    save = checkpoint.save
+
+    def killed():
+        raise Killed
+
+    def save_slowly(manager, state, info):
+        if int(state.step) != kept:
+            return save(manager, state, info)
+        if manager.directory.name == "best":  # its writing in the background comes to no end
+            monkeypatch.setattr(manager, "wait_until_finished", killed)
+            return ""
+        save(manager, state, info)
+        manager.wait_until_finished()
+        raise Killed
+
+    monkeypatch.setattr(checkpoint, "save", save_slowly)
+    every = "--config.checkpoint_every=1"
+    with pytest.raises(Killed):
+        main(run, f"--config={config}", f"--workdir={directory}", every)
+    monkeypatch.undo()
+    assert main(run, f"--config={config}", f"--workdir={directory}", every) == 0
+    assert lines(directory) == lines(whole)
+    assert best(directory) == best(whole)
+
+
 def test_more_is_better_for_some(config, tmp_path):
     scores = iter([1.0, 3.0, float("nan"), 2.0, 3.0])
     values = cli.load(str(config)).values.copy_and_resolve_references()
