@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 from ml_collections import ConfigDict
@@ -23,7 +24,7 @@ from jaxgan.errors import SetupError, unknown
 from jaxgan.state import GANState
 from jaxgan.steps import GAN
 
-FILE, BEST = "scores.jsonl", "best"
+FILE, BEST, RECEIPT = "scores.jsonl", "best", "scores_receipt.json"
 IMAGE_METRICS = ("fcd",)
 FIELDS = ("every", "metric", "num")
 
@@ -61,15 +62,28 @@ def check(config: ConfigDict) -> None:
         backbones.default(config.data.name)
 
 
-def make_score(config: ConfigDict, gan: GAN, source: data.Source) -> Callable[[GANState], float]:
-    """The function of a state that its section ``score`` asks for; a network is trained here if need be."""
+class Score(NamedTuple):
+    """How a run's states are scored.
+
+    Attributes:
+      of: the score of a state.
+      receipt: what it is made with, as JSON; empty where the config alone says it.
+    """
+
+    of: Callable[[GANState], float]
+    receipt: Mapping[str, Any]
+
+
+def make_score(config: ConfigDict, gan: GAN, source: data.Source) -> Score:
+    """The score that a config's section ``score`` asks for; a network is trained here if need be."""
     metric = config.score.metric
     if source.problem is not None:
         seeded = population.with_values(config, {"data.seed": build.data_seed(config)})
         measure = scores.measure(gan.sample, source, seeded)
-        return lambda state: float(measure(jax.tree.map(lambda x: x[None], state))[metric][0])
+        return Score(lambda state: float(measure(jax.tree.map(lambda x: x[None], state))[metric][0]), {})
     backbone = backbones.open_backbone(backbones.default(config.data.name), config.data)
-    real = evaluation.reference(image_sets.of_source(config.data), backbone, ())
+    reference = image_sets.of_source(config.data)
+    real = evaluation.reference(reference, backbone, ())
 
     def of_images(state: GANState) -> float:
         images = image_sets.generated(gan, state, num=config.score.num, seed=config.seed, facts={})
@@ -77,7 +91,38 @@ def make_score(config: ConfigDict, gan: GAN, source: data.Source) -> Callable[[G
             metric
         ]
 
-    return of_images
+    receipt = {
+        "metric": metric,
+        "backbone": {"name": backbone.name, "sha256": backbone.sha256},
+        "reference": {"sha256": reference.facts["sha256"]},
+        "num": config.score.num,
+        "seed": config.seed,
+    }
+    return Score(of_images, receipt)
+
+
+def check_receipt(directory: Path, receipt: Mapping[str, Any], start: int) -> None:
+    """Refuses to go on with scores that do not compare with those that a run has.
+
+    Args:
+      directory: the run's.
+      receipt: of the scores to come.
+      start: the step it continues from.
+
+    Raises:
+      SetupError: those up to that step, or that of the best checkpoint, were made with something else.
+    """
+    path, made_with = directory / FILE, directory / RECEIPT
+    kept = path.exists() and any(line["step"] <= start for line in workdir.read_lines(path))
+    best = (directory / BEST).is_dir() and any(x.name.isdigit() for x in (directory / BEST).iterdir())
+    if not kept and not best:
+        return
+    earlier = workdir.read_json(made_with) if made_with.exists() else {}
+    if differs := workdir.differences(earlier, receipt):
+        raise SetupError(
+            f"the scores in {path} do not compare with those to come ({differs}): remove {FILE} and {BEST}/"
+            " there to score from here on, or give what they were made with"
+        )
 
 
 class Progress:
@@ -88,10 +133,16 @@ class Progress:
       score: from :func:`make_score`.
       directory: the run's.
       start: the step it continues from; what was scored after it is forgotten, and will be the same again.
+
+    Raises:
+      SetupError: the run has scores that were made with something else, see :func:`check_receipt`.
     """
 
-    def __init__(self, config: ConfigDict, score: Callable[[GANState], float], directory: Path, start: int):
-        self._metric, self._score = config.score.metric, score
+    def __init__(self, config: ConfigDict, score: Score, directory: Path, start: int):
+        check_receipt(directory, score.receipt, start)
+        if score.receipt:
+            workdir.write_json(directory / RECEIPT, score.receipt)
+        self._metric, self._score = config.score.metric, score.of
         self._more_is_better = scores.MEANINGS.get(self._metric, (False, ""))[0]
         self._path = directory / FILE
         workdir.trim_metrics(self._path, start)

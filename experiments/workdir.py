@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,16 @@ def write_json(path: Path, value: Any) -> None:
     partial.replace(path)
 
 
+def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """The fields in which two dicts of JSON differ, in words; empty if they do not."""
+    old, new = flatten(ConfigDict(theirs)), flatten(ConfigDict(ours))
+    return ", ".join(
+        f"{name} was {old.get(name, 'absent')!r} and is now {new.get(name, 'absent')!r}"
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
+    )
+
+
 def check_owner(workdir: Path, config: ConfigDict) -> None:
     """Refuses a directory that belongs to a run of another config.
 
@@ -50,15 +61,9 @@ def check_owner(workdir: Path, config: ConfigDict) -> None:
     path = workdir / "config.json"
     if not path.exists():
         return
-    theirs, ours = flatten(ConfigDict(read_json(path))), flatten(ConfigDict(as_json(config)))
-    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
-    if names:
-        differences = ", ".join(
-            f"{name} was {theirs.get(name, 'absent')!r} and is now {ours.get(name, 'absent')!r}"
-            for name in names
-        )
+    if differs := differences(read_json(path), as_json(config)):
         raise SetupError(
-            f"--workdir {workdir} belongs to a run of another config ({differences}): give the same config,"
+            f"--workdir {workdir} belongs to a run of another config ({differs}): give the same config,"
             " or another --workdir"
         )
 
