@@ -1,4 +1,9 @@
-"""A cheap score while training, for a curve and for the best checkpoint: the config's section ``score``."""
+"""A cheap score while training, for a curve and for the best checkpoint: the config's section ``score``.
+
+Its fields are ``every`` and ``metric``, and for images ``num``, how many samples. Images may have another
+network than the dataset's own: ``backbone``, as ``experiments.evaluate`` takes it. The metric is fid by
+Inception, fcd by a classifier.
+"""
 
 import json
 import math
@@ -12,6 +17,7 @@ from ml_collections import ConfigDict
 from experiments import (
     backbones,
     build,
+    classifier,
     evaluation,
     image_sets,
     metrics,
@@ -25,7 +31,7 @@ from jaxgan.state import GANState
 from jaxgan.steps import GAN
 
 FILE, BEST, RECEIPT = "scores.jsonl", "best", "scores_receipt.json"
-IMAGE_METRICS = ("fcd",)
+IMAGE_METRICS = {"classifier": "fcd", "inception": "fid"}  # by the kind of the network
 FIELDS = ("every", "metric", "num")
 
 
@@ -33,15 +39,16 @@ def check(config: ConfigDict) -> None:
     """Refuses a section ``score`` that cannot be met; a config may have none.
 
     Raises:
-      SetupError: a field is missing, unknown or out of range, or the data has no such score.
+      SetupError: a field is missing, unknown or out of range, or the data or the network has no such score.
     """
     if "score" not in config:
         return
     points = config.data.name in data.PROBLEMS
     fields = FIELDS[:2] if points else FIELDS
+    known = fields if points else (*fields, "backbone")
     for name in config.score:
-        if name not in fields:
-            raise unknown("score field", name, fields)
+        if name not in known:
+            raise unknown("score field", name, known)
     for name in fields:
         if name not in config.score:
             raise SetupError(
@@ -50,16 +57,55 @@ def check(config: ConfigDict) -> None:
     for name, least in (("every", 1), ("num", 2)):
         if name in fields and config.score[name] < least:
             raise SetupError(f"config field score.{name} is {config.score[name]}: give at least {least}")
-    valid = tuple(scores.MEANINGS) if points else IMAGE_METRICS
+    valid = tuple(scores.MEANINGS if points else IMAGE_METRICS.values())
     if config.score.metric not in valid:
         raise unknown("score.metric", config.score.metric, valid)
-    if points and config.score.metric in scores.OF_MODES:
-        if data.make_problem(**config.data).modes is None:
+    if not points:
+        _check_backbone(config)
+    elif config.score.metric in scores.OF_MODES and data.make_problem(**config.data).modes is None:
+        raise SetupError(f"score.metric {config.score.metric}: {config.data.name} has no modes; give w1")
+
+
+def _backbone(config: ConfigDict) -> str:
+    """The network that images are scored with: the one given, else the dataset's own."""
+    given = config.score.get("backbone")
+    if given:
+        return given
+    try:
+        return backbones.default(config.data.name)
+    except SetupError as error:
+        raise SetupError(
+            "the config has no field score.backbone, and there is no network of its own for"
+            f" {config.data.name}: give a file of Inception's weights as experiments.inception writes them"
+        ) from error
+
+
+def _check_backbone(config: ConfigDict) -> None:
+    given, metric = _backbone(config), config.score.metric
+    if not isinstance(given, str):
+        raise SetupError(f"config field score.backbone is {given!r}: give a file or classifier-DATASET")
+    kind = backbones.kind(given)
+    if metric != IMAGE_METRICS[kind]:
+        raise SetupError(
+            f"score.metric {metric} is not made with {given}: give {IMAGE_METRICS[kind]}, or another"
+            " score.backbone, for fid a file of Inception's weights"
+        )
+    if kind == "inception":
+        if not Path(given).is_file():
             raise SetupError(
-                f"score.metric {config.score.metric}: {config.data.name} has no modes; give w1"
+                f"config field score.backbone: there is no file {given}: give one of Inception's weights as"
+                " experiments.inception writes them, or classifier-DATASET"
             )
-    elif not points:
-        backbones.default(config.data.name)
+        return
+    name = given.removeprefix(backbones.PREFIX)
+    if name not in classifier.DATASETS:
+        raise unknown("score.backbone", given, [backbones.PREFIX + known for known in classifier.DATASETS])
+    if (shape := build.sample_shape(config)) != classifier.SHAPE:
+        ours, theirs = ("×".join(map(str, sides)) for sides in (shape, classifier.SHAPE))
+        raise SetupError(
+            f"score.metric {metric}: the images are {ours}, {given} takes {theirs}: give fid and a file of"
+            " Inception's weights as score.backbone"
+        )
 
 
 class Score(NamedTuple):
@@ -81,7 +127,7 @@ def make_score(config: ConfigDict, gan: GAN, source: data.Source) -> Score:
         seeded = population.with_values(config, {"data.seed": build.data_seed(config)})
         measure = scores.measure(gan.sample, source, seeded)
         return Score(lambda state: float(measure(jax.tree.map(lambda x: x[None], state))[metric][0]), {})
-    backbone = backbones.open_backbone(backbones.default(config.data.name), config.data)
+    backbone = backbones.open_backbone(_backbone(config), config.data)
     reference = image_sets.of_source(config.data)
     real = evaluation.reference(reference, backbone, ())
 

@@ -154,6 +154,17 @@ def test_scores_by_two_networks_never_make_one_curve(network, tmp_path, capsys, 
     assert json.loads((directory / "scores_receipt.json").read_text())["backbone"]["sha256"] == "cd" * 32
 
 
+def test_a_network_may_be_given(network, tmp_path):
+    file = tmp_path / "inception.safetensors"
+    file.write_bytes(b"")
+    config = of_images(tmp_path, metric="fid", backbone=str(file))
+    assert main(run, f"--config={config}", f"--workdir={tmp_path}/run", "--config.num_steps=2") == 0
+    (line,) = lines(tmp_path / "run")
+    assert line["fid"] > 0
+    receipt = json.loads((tmp_path / "run" / "scores_receipt.json").read_text())
+    assert (receipt["metric"], receipt["backbone"]["name"]) == ("fid", str(file))
+
+
 @pytest.mark.parametrize(
     ("start", "kept", "refused"), [(4, None, True), (0, None, False), (0, "2", True), (0, "tmp", False)]
 )
@@ -190,7 +201,46 @@ def test_more_is_better_for_some(config, tmp_path):
         ("gan_gaussians", {"every": 2, "metric": "w1", "num": 5}, "unknown score field 'num'"),
         ("dcgan_mnist", {"every": 2, "metric": "w1", "num": 5}, "unknown score.metric 'w1'.*fcd"),
         ("dcgan_mnist", {"every": 2, "metric": "fcd", "num": 1}, "score.num is 1"),
-        ("dcgan_celeba", {"every": 2, "metric": "fcd", "num": 50}, "no --backbone given"),
+        (
+            "dcgan_celeba",
+            {"every": 2, "metric": "fcd", "num": 50},
+            "no field score.backbone, .* no network of its own for tfds/celeb_a: give a file of Inception",
+        ),
+        (
+            "dcgan_mnist",
+            {"every": 2, "metric": "fid", "num": 50},
+            "score.metric fid is not made with classifier-digits: give fcd, or another score.backbone",
+        ),
+        (
+            "dcgan_celeba",
+            {"every": 2, "metric": "fcd", "num": 50, "backbone": "bad.py"},
+            "score.metric fcd is not made with bad.py: give fid",
+        ),
+        (
+            "dcgan_celeba",
+            {"every": 2, "metric": "fid", "num": 50, "backbone": "nowhere.safetensors"},
+            "score.backbone: there is no file nowhere.safetensors",
+        ),
+        (
+            "dcgan_celeba",
+            {"every": 2, "metric": "fcd", "num": 50, "backbone": "classifier-digits"},
+            "the images are 64×64×3, classifier-digits takes 28×28×1: give fid",
+        ),
+        (
+            "dcgan_mnist",
+            {"every": 2, "metric": "fcd", "num": 50, "backbone": "classifier-digit"},
+            "unknown score.backbone 'classifier-digit': did you mean 'classifier-digits'",
+        ),
+        (
+            "dcgan_mnist",
+            {"every": 2, "metric": "fcd", "num": 50, "backbone": 3},
+            "score.backbone is 3: give a file or classifier-DATASET",
+        ),
+        (
+            "gan_gaussians",
+            {"every": 2, "metric": "w1", "backbone": "classifier-digits"},
+            "unknown score field 'backbone'",
+        ),
     ],
 )
 def test_what_cannot_be_scored(base, score, message, tmp_path, monkeypatch):
