@@ -1,5 +1,6 @@
 """The command line: flags, config files, and what becomes of errors."""
 
+import errno
 import functools
 import importlib.util
 import signal
@@ -47,6 +48,10 @@ def call(main: Callable[[list[str]], None]) -> NoReturn:
         fail(1, str(error))
     except KeyboardInterrupt:
         fail(130, "interrupted before training began")
+    except OSError as error:  # a file or a folder, of which a traceback would tell no more
+        theirs = isinstance(error, (PermissionError, NotADirectoryError, IsADirectoryError))
+        status = 2 if theirs or error.errno == errno.EROFS else 1
+        fail(status, f"{type(error).__name__}: {error}")
     except Exception as error:
         traceback.print_exc()
         fail(1, f"{type(error).__name__}: {error}")

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from experiments import weights
 from experiments.cli import flatten
 from jaxgan.errors import SetupError
 
@@ -34,10 +35,12 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n")
-    partial.replace(path)
+    """Writes a JSON file, whole or not at all; several processes may write the same one.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    weights.write(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
@@ -86,9 +89,7 @@ def trim_metrics(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = [json.dumps(line) + "\n" for line in read_lines(path) if line["step"] <= step]
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("".join(kept))
-    partial.replace(path)
+    weights.write(path, "".join(kept).encode())
 
 
 def receipt(
