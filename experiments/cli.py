@@ -1,5 +1,6 @@
 """The command line: flags, config files, and what becomes of errors."""
 
+import errno
 import functools
 import importlib.util
 import signal
@@ -38,7 +39,7 @@ def call(main: Callable[[list[str]], None]) -> NoReturn:
     logging.set_verbosity(logging.ERROR)  # libraries' remarks would drown ours
     memory.keep_freed_memory()
     compilations.keep()
-    signal.signal(signal.SIGTERM, lambda *_: fail(143, "terminated before training began"))
+    signal.signal(signal.SIGTERM, lambda *_: fail(143, "terminated"))
     try:
         main(sys.argv)
     except SetupError as error:
@@ -46,7 +47,11 @@ def call(main: Callable[[list[str]], None]) -> NoReturn:
     except RunFailed as error:
         fail(1, str(error))
     except KeyboardInterrupt:
-        fail(130, "interrupted before training began")
+        fail(130, "interrupted")
+    except OSError as error:  # a file or a folder, of which a traceback would tell no more
+        theirs = isinstance(error, (PermissionError, NotADirectoryError, IsADirectoryError))
+        status = 2 if theirs or error.errno == errno.EROFS else 1
+        fail(status, f"{type(error).__name__}: {error}")
     except Exception as error:
         traceback.print_exc()
         fail(1, f"{type(error).__name__}: {error}")

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from experiments import weights
+
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #111; background: #fff; max-width: 75rem;
        margin: 2rem auto; padding: 0 1.5rem; }
@@ -74,6 +76,4 @@ def write(path: Path, title: str, parts: Sequence[str]) -> None:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
     )
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    partial.replace(path)
+    weights.write(path, text.encode())

@@ -1,9 +1,15 @@
-"""A cheap score while training, for a curve and for the best checkpoint: the config's section ``score``."""
+"""A cheap score while training, for a curve and for the best checkpoint: the config's section ``score``.
+
+Its fields are ``every`` and ``metric``, and for images ``num``, how many samples. Images may have another
+network than the dataset's own: ``backbone``, as ``experiments.evaluate`` takes it. The metric is fid by
+Inception, fcd by a classifier.
+"""
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 from ml_collections import ConfigDict
@@ -11,6 +17,7 @@ from ml_collections import ConfigDict
 from experiments import (
     backbones,
     build,
+    classifier,
     evaluation,
     image_sets,
     metrics,
@@ -23,8 +30,8 @@ from jaxgan.errors import SetupError, unknown
 from jaxgan.state import GANState
 from jaxgan.steps import GAN
 
-FILE, BEST = "scores.jsonl", "best"
-IMAGE_METRICS = ("fcd",)
+FILE, BEST, RECEIPT = "scores.jsonl", "best", "scores_receipt.json"
+IMAGE_METRICS = {"classifier": "fcd", "inception": "fid"}  # by the kind of the network
 FIELDS = ("every", "metric", "num")
 
 
@@ -32,15 +39,16 @@ def check(config: ConfigDict) -> None:
     """Refuses a section ``score`` that cannot be met; a config may have none.
 
     Raises:
-      SetupError: a field is missing, unknown or out of range, or the data has no such score.
+      SetupError: a field is missing, unknown or out of range, or the data or the network has no such score.
     """
     if "score" not in config:
         return
     points = config.data.name in data.PROBLEMS
     fields = FIELDS[:2] if points else FIELDS
+    known = fields if points else (*fields, "backbone")
     for name in config.score:
-        if name not in fields:
-            raise unknown("score field", name, fields)
+        if name not in known:
+            raise unknown("score field", name, known)
     for name in fields:
         if name not in config.score:
             raise SetupError(
@@ -49,27 +57,79 @@ def check(config: ConfigDict) -> None:
     for name, least in (("every", 1), ("num", 2)):
         if name in fields and config.score[name] < least:
             raise SetupError(f"config field score.{name} is {config.score[name]}: give at least {least}")
-    valid = tuple(scores.MEANINGS) if points else IMAGE_METRICS
+    valid = tuple(scores.MEANINGS if points else IMAGE_METRICS.values())
     if config.score.metric not in valid:
         raise unknown("score.metric", config.score.metric, valid)
-    if points and config.score.metric in scores.OF_MODES:
-        if data.make_problem(**config.data).modes is None:
+    if not points:
+        _check_backbone(config)
+    elif config.score.metric in scores.OF_MODES and data.make_problem(**config.data).modes is None:
+        raise SetupError(f"score.metric {config.score.metric}: {config.data.name} has no modes; give w1")
+
+
+def _backbone(config: ConfigDict) -> str:
+    """The network that images are scored with: the one given, else the dataset's own."""
+    given = config.score.get("backbone")
+    if given:
+        return given
+    try:
+        return backbones.default(config.data.name)
+    except SetupError as error:
+        raise SetupError(
+            "the config has no field score.backbone, and there is no network of its own for"
+            f" {config.data.name}: give a file of Inception's weights as experiments.inception writes them"
+        ) from error
+
+
+def _check_backbone(config: ConfigDict) -> None:
+    given, metric = _backbone(config), config.score.metric
+    if not isinstance(given, str):
+        raise SetupError(f"config field score.backbone is {given!r}: give a file or classifier-DATASET")
+    kind = backbones.kind(given)
+    if metric != IMAGE_METRICS[kind]:
+        raise SetupError(
+            f"score.metric {metric} is not made with {given}: give {IMAGE_METRICS[kind]}, or another"
+            " score.backbone, for fid a file of Inception's weights"
+        )
+    if kind == "inception":
+        if not Path(given).is_file():
             raise SetupError(
-                f"score.metric {config.score.metric}: {config.data.name} has no modes; give w1"
+                f"config field score.backbone: there is no file {given}: give one of Inception's weights as"
+                " experiments.inception writes them, or classifier-DATASET"
             )
-    elif not points:
-        backbones.default(config.data.name)
+        return
+    name = given.removeprefix(backbones.PREFIX)
+    if name not in classifier.DATASETS:
+        raise unknown("score.backbone", given, [backbones.PREFIX + known for known in classifier.DATASETS])
+    if (shape := build.sample_shape(config)) != classifier.SHAPE:
+        ours, theirs = ("×".join(map(str, sides)) for sides in (shape, classifier.SHAPE))
+        raise SetupError(
+            f"score.metric {metric}: the images are {ours}, {given} takes {theirs}: give fid and a file of"
+            " Inception's weights as score.backbone"
+        )
 
 
-def make_score(config: ConfigDict, gan: GAN, source: data.Source) -> Callable[[GANState], float]:
-    """The function of a state that its section ``score`` asks for; a network is trained here if need be."""
+class Score(NamedTuple):
+    """How a run's states are scored.
+
+    Attributes:
+      of: the score of a state.
+      receipt: what it is made with, as JSON; empty where the config alone says it.
+    """
+
+    of: Callable[[GANState], float]
+    receipt: Mapping[str, Any]
+
+
+def make_score(config: ConfigDict, gan: GAN, source: data.Source) -> Score:
+    """The score that a config's section ``score`` asks for; a network is trained here if need be."""
     metric = config.score.metric
     if source.problem is not None:
         seeded = population.with_values(config, {"data.seed": build.data_seed(config)})
         measure = scores.measure(gan.sample, source, seeded)
-        return lambda state: float(measure(jax.tree.map(lambda x: x[None], state))[metric][0])
-    backbone = backbones.open_backbone(backbones.default(config.data.name), config.data)
-    real = evaluation.reference(image_sets.of_source(config.data), backbone, ())
+        return Score(lambda state: float(measure(jax.tree.map(lambda x: x[None], state))[metric][0]), {})
+    backbone = backbones.open_backbone(_backbone(config), config.data)
+    reference = image_sets.of_source(config.data)
+    real = evaluation.reference(reference, backbone, ())
 
     def of_images(state: GANState) -> float:
         images = image_sets.generated(gan, state, num=config.score.num, seed=config.seed, facts={})
@@ -77,7 +137,38 @@ def make_score(config: ConfigDict, gan: GAN, source: data.Source) -> Callable[[G
             metric
         ]
 
-    return of_images
+    receipt = {
+        "metric": metric,
+        "backbone": {"name": backbone.name, "sha256": backbone.sha256},
+        "reference": {"sha256": reference.facts["sha256"]},
+        "num": config.score.num,
+        "seed": config.seed,
+    }
+    return Score(of_images, receipt)
+
+
+def check_receipt(directory: Path, receipt: Mapping[str, Any], start: int) -> None:
+    """Refuses to go on with scores that do not compare with those that a run has.
+
+    Args:
+      directory: the run's.
+      receipt: of the scores to come.
+      start: the step it continues from.
+
+    Raises:
+      SetupError: those up to that step, or that of the best checkpoint, were made with something else.
+    """
+    path, made_with = directory / FILE, directory / RECEIPT
+    kept = path.exists() and any(line["step"] <= start for line in workdir.read_lines(path))
+    best = (directory / BEST).is_dir() and any(x.name.isdigit() for x in (directory / BEST).iterdir())
+    if not kept and not best:
+        return
+    earlier = workdir.read_json(made_with) if made_with.exists() else {}
+    if differs := workdir.differences(earlier, receipt):
+        raise SetupError(
+            f"the scores in {path} do not compare with those to come ({differs}): remove {FILE} and {BEST}/"
+            " there to score from here on, or give what they were made with"
+        )
 
 
 class Progress:
@@ -88,10 +179,16 @@ class Progress:
       score: from :func:`make_score`.
       directory: the run's.
       start: the step it continues from; what was scored after it is forgotten, and will be the same again.
+
+    Raises:
+      SetupError: the run has scores that were made with something else, see :func:`check_receipt`.
     """
 
-    def __init__(self, config: ConfigDict, score: Callable[[GANState], float], directory: Path, start: int):
-        self._metric, self._score = config.score.metric, score
+    def __init__(self, config: ConfigDict, score: Score, directory: Path, start: int):
+        check_receipt(directory, score.receipt, start)
+        if score.receipt:
+            workdir.write_json(directory / RECEIPT, score.receipt)
+        self._metric, self._score = config.score.metric, score.of
         self._more_is_better = scores.MEANINGS.get(self._metric, (False, ""))[0]
         self._path = directory / FILE
         workdir.trim_metrics(self._path, start)
@@ -113,13 +210,15 @@ class Progress:
     def __call__(self, step: int, state: GANState, info: dict[str, object]) -> dict[str, float]:
         """Scores a state that has settled; returns the score by its name."""
         value = self._score(state)
+        # A killed run may have kept a later one already: the same that this one will come to.
+        if self.improves(value) and step not in self._manager.all_steps():
+            checkpoint.save(self._manager, state, info)
+            # A run that goes on believes the lines: none may tell of a best that was not kept.
+            self._manager.wait_until_finished()
         with self._path.open("a") as file:
             file.write(
                 json.dumps({"step": step, self._metric: value if math.isfinite(value) else None}) + "\n"
             )
-        # A killed run may have kept a later one already: the same that this one will come to.
-        if self.improves(value) and step not in self._manager.all_steps():
-            checkpoint.save(self._manager, state, info)
         return {self._metric: value}
 
     def close(self) -> None:

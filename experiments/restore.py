@@ -72,6 +72,22 @@ def steps(directory: Path) -> list[int]:
     return found
 
 
+def _built(directory: Path, truncation: float | None) -> tuple[ConfigDict, GAN, GANState]:
+    """The config of a run's folder, its system, and the shapes of its state."""
+    config = read_config(directory)
+    gan = build.build(config, truncation=truncation)
+    return config, gan, jax.eval_shape(build.initializer(config, gan))
+
+
+def _run(config: ConfigDict, gan: GAN, restored: checkpoint.Restored, raw: bool) -> Run:
+    state = restored.state
+    if raw:
+        player = state.generator
+        player = player.replace(ema_params=player.params, ema_model_state=player.model_state)
+        state = state.replace(generator=player)
+    return Run(config, gan, state, restored.state_sha256)
+
+
 def restore(
     directory: Path,
     *,
@@ -95,9 +111,7 @@ def restore(
     Raises:
       SetupError: the run has no checkpoint yet, none can be read, or its config is not one of this version.
     """
-    config = read_config(directory)
-    gan = build.build(config, truncation=truncation)
-    abstract = jax.eval_shape(build.initializer(config, gan))
+    config, gan, abstract = _built(directory, truncation)
     path = directory / ("best" if best else "checkpoints")
     if best and not path.is_dir():
         raise SetupError(f"--workdir {directory} has no best checkpoint: its config has no section score")
@@ -107,12 +121,42 @@ def restore(
         print(f"checkpoint {item.path} is damaged ({item.reason}): skipped", flush=True)
     if restored is None:
         raise SetupError(f"--workdir {directory} has no checkpoint yet: run it further")
-    state = restored.state
-    if raw:
-        player = state.generator
-        player = player.replace(ema_params=player.params, ema_model_state=player.model_state)
-        state = state.replace(generator=player)
-    return Run(config, gan, state, restored.state_sha256)
+    return _run(config, gan, restored, raw)
+
+
+def restore_each(directory: Path, *, truncation: float | None = None, raw: bool = False) -> Iterator[Run]:
+    """Restores a run's checkpoints, the oldest first; says of damaged ones that they are skipped.
+
+    Args:
+      directory: the run's, from :func:`folder`.
+      truncation: see :func:`restore`.
+      raw: see :func:`restore`.
+
+    Yields:
+      A run for each whole checkpoint.
+
+    Raises:
+      SetupError: the run has no checkpoint yet, none can be read, or its config is not one of this version.
+    """
+    config, gan, abstract = _built(directory, truncation)
+    whole, failure = 0, None
+    for step in steps(directory):
+        reason = ""
+        # Opened for each: a run that goes on replaces its checkpoints while the first are being scored.
+        with checkpoint.open_manager(directory / "checkpoints", read_only=True) as manager:
+            try:
+                restored, damaged = checkpoint.restore(manager, abstract, newest=step)
+                reason = "".join(f" ({item.reason})" for item in damaged[:1])
+            except SetupError as error:  # neither it can be read nor any before it
+                restored, failure = None, error
+        if restored is not None and int(restored.state.step) == step:
+            whole += 1
+            yield _run(config, gan, restored, raw)
+        else:
+            path = directory / "checkpoints" / str(step)
+            print(f"checkpoint {path} is damaged{reason}: skipped", flush=True)
+    if failure and not whole:
+        raise failure
 
 
 def draw(run: Run, num: int, *, seed: int) -> Iterator[np.ndarray]:

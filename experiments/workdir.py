@@ -3,12 +3,14 @@
 import importlib.metadata
 import json
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
+from experiments import weights
 from experiments.cli import flatten
 from jaxgan.errors import SetupError
 
@@ -33,10 +35,22 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n")
-    partial.replace(path)
+    """Writes a JSON file, whole or not at all; several processes may write the same one.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    weights.write(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """The fields in which two dicts of JSON differ, in words; empty if they do not."""
+    old, new = flatten(ConfigDict(theirs)), flatten(ConfigDict(ours))
+    return ", ".join(
+        f"{name} was {old.get(name, 'absent')!r} and is now {new.get(name, 'absent')!r}"
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
+    )
 
 
 def check_owner(workdir: Path, config: ConfigDict) -> None:
@@ -50,15 +64,9 @@ def check_owner(workdir: Path, config: ConfigDict) -> None:
     path = workdir / "config.json"
     if not path.exists():
         return
-    theirs, ours = flatten(ConfigDict(read_json(path))), flatten(ConfigDict(as_json(config)))
-    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
-    if names:
-        differences = ", ".join(
-            f"{name} was {theirs.get(name, 'absent')!r} and is now {ours.get(name, 'absent')!r}"
-            for name in names
-        )
+    if differs := differences(read_json(path), as_json(config)):
         raise SetupError(
-            f"--workdir {workdir} belongs to a run of another config ({differences}): give the same config,"
+            f"--workdir {workdir} belongs to a run of another config ({differs}): give the same config,"
             " or another --workdir"
         )
 
@@ -81,9 +89,7 @@ def trim_metrics(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = [json.dumps(line) + "\n" for line in read_lines(path) if line["step"] <= step]
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("".join(kept))
-    partial.replace(path)
+    weights.write(path, "".join(kept).encode())
 
 
 def receipt(

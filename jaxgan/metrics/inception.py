@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def check(state: Mapping[str, np.ndarray], name: str) -> None:
 
 
 def save(path: Path, state: Mapping[str, np.ndarray], *, source_sha256: str) -> None:
-    """Writes the network's tensors as safetensors, whole or not at all.
+    """Writes the network's tensors as safetensors, whole or not at all; several processes may do so.
 
     Args:
       path: the file.
@@ -62,15 +63,17 @@ def save(path: Path, state: Mapping[str, np.ndarray], *, source_sha256: str) -> 
 
     Raises:
       SetupError: a tensor is missing or of another shape or type.
+      OSError: the file cannot be written.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as encode
 
     check(state, "the checkpoint")
     kept = {name: np.ascontiguousarray(state[name]) for name in inception_layers.shapes()}
     metadata = {"network": NAME, "source_sha256": source_sha256, "content_sha256": content_sha256(kept)}
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        save_file(kept, partial, metadata)
+        # Not by safetensors itself, whose errors on writing are none of the system's.
+        partial.write_bytes(encode(kept, metadata))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
