@@ -88,12 +88,9 @@ def candidates(values: flags.FlagValues, channels: int, *, numbered: bool) -> It
         yield Candidate(values.images, folder, made, None)
         return
     directory = restore.folder(values.workdir)
-    for step in restore.steps(directory) if values.every else [None]:
-        run = restore.restore(
-            directory, truncation=values.truncation, raw=values.raw, newest=step, best=values.best
-        )
-        if step is not None and int(run.state.step) != step:
-            continue  # it is damaged, and was said to be
+    how = {"truncation": values.truncation, "raw": values.raw}
+    found = restore.restore_each(directory, **how)
+    for run in found if values.every else [restore.restore(directory, best=values.best, **how)]:
         statistics = "raw" if values.raw else "averaged"
         if values.standing:
             run = run._replace(state=_stand(run, values.standing, values.seed))

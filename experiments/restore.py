@@ -93,7 +93,6 @@ def restore(
     *,
     truncation: float | None = None,
     raw: bool = False,
-    newest: int | None = None,
     best: bool = False,
 ) -> Run:
     """Restores a run's newest checkpoint; says of damaged ones that they are skipped.
@@ -102,7 +101,6 @@ def restore(
       directory: the run's, from :func:`folder`.
       truncation: bound on every coordinate of the latents; None for no bound.
       raw: whether to put raw weights and statistics in the place of averaged ones.
-      newest: the last step whose checkpoint counts; None for all.
       best: whether to take the checkpoint of the best score instead.
 
     Returns:
@@ -116,7 +114,7 @@ def restore(
     if best and not path.is_dir():
         raise SetupError(f"--workdir {directory} has no best checkpoint: its config has no section score")
     with checkpoint.open_manager(path, read_only=True) as manager:
-        restored, damaged = checkpoint.restore(manager, abstract, newest=newest)
+        restored, damaged = checkpoint.restore(manager, abstract)
     for item in damaged:
         print(f"checkpoint {item.path} is damaged ({item.reason}): skipped", flush=True)
     if restored is None:

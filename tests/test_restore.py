@@ -45,6 +45,5 @@ def test_where_none_is_whole_the_reasons_are_given(finished, tmp_path):
 
 def test_each_is_as_it_is_restored_alone(finished):
     first, *_, last = restore.restore_each(finished[0], raw=True)
-    assert first.state_sha256 == restore.restore(finished[0], newest=4).state_sha256
-    assert last.state_sha256 == restore.restore(finished[0]).state_sha256
+    assert first.state_sha256 != last.state_sha256 == restore.restore(finished[0]).state_sha256
     assert last.state.generator.ema_params is last.state.generator.params
