@@ -4,6 +4,8 @@
 
 It takes 2 min 3 s on 2 cores, start and compilation included. Expect digits of which a person recognises
 most, some between two digits: ``experiments/images/dcgan_mnist.png`` is this config's last sample grid.
+Over seeds 0 to 2 (mean ± standard deviation) fcd is 6.43 ± 0.67 and classifier_score 5.60 ± 0.14, of real
+digits 9.54; ``experiments/README.md`` says how, and has the others.
 """
 
 from ml_collections import ConfigDict
