@@ -4,7 +4,8 @@
 
 It takes 3 min 42 s on 2 cores. Expect digits about as good as those of dcgan_mnist.py, their classes more
 evenly spread, and a critic loss (minus the earth mover's distance as estimated, penalty added) that rises
-from −9 at step 100 to −2.
+from −9 at step 100 to −2. Over seeds 0 to 2 (mean ± standard deviation) fcd is 4.89 ± 0.08 and
+classifier_score 5.71 ± 0.03; ``experiments/README.md`` says how.
 """
 
 from ml_collections import ConfigDict
