@@ -5,8 +5,8 @@
 It takes 2 min 36 s on 2 cores, and the first time a minute more: a classifier is trained then, by which
 1,000 samples are scored every 500 steps, and the best checkpoint is kept. Expect digits like those of
 dcgan_mnist.py, from a critic that has no batch statistics and whose kernels have a largest singular value
-of 1. After the last step fcd is 6.29 ± 0.43 and classifier_score 5.53 ± 0.11 over seeds 0 to 2 (mean ± standard
-deviation); ``experiments/README.md`` says how.
+of 1. After the last step fcd is 6.29 ± 0.43 and classifier_score 5.53 ± 0.11 over seeds 0 to 2 (mean ±
+standard deviation); ``experiments/README.md`` says how.
 """
 
 from ml_collections import ConfigDict
