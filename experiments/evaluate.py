@@ -159,10 +159,11 @@ def main(argv: list[str]) -> None:
     out = Path(values.out) if values.out else Path(values.workdir or ".") / "scores.json"
     if out.suffix != ".json" or not out.parent.is_dir():
         raise SetupError(f"--out {out}: give a file that ends in .json, in a folder that exists")
-    score_table.read(out)  # what cannot be added to is refused before anything is measured, and so is
+    # What cannot be added to or scored is refused before a network is opened and a reference measured.
+    score_table.read(out)
     by_name = fields["name"] != "folder" and any(name.startswith("class_") for name in names)
     scored = candidates(values, fields["channels"], numbered=by_name)
-    if (first := next(scored, None)) is None:  # what cannot be scored
+    if (first := next(scored, None)) is None:
         raise SetupError(f"--workdir {values.workdir} has no checkpoint that can be read: run it further")
     backbone = backbones.open_backbone(given, fields)
     needs = metrics.needs(names)
