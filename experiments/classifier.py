@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments import cache, cli, weights
+from experiments import cache, cli, files, weights
 from experiments.classifier_training import SHAPE, Recipe, Split, accuracy, train
 from jaxgan import data
 from jaxgan.errors import SetupError, unknown
@@ -216,7 +216,7 @@ def _keep(file: Path | None, content: bytes) -> str:
     if file is None:
         return "kept nowhere: there is no cache folder"
     try:
-        weights.write(file, content)
+        files.write(file, content)
     except OSError as error:
         return f"not kept: {error}"
     return f"wrote {file}"
@@ -288,7 +288,7 @@ def main(argv: list[str]) -> None:
     content = find_or_make(values.dataset, values.path)
     if out is not None:
         try:
-            weights.write(out, content)
+            files.write(out, content)
         except OSError as error:
             raise cli.RunFailed(f"--out {out} cannot be written: {error}") from error
         print(f"wrote {out}")

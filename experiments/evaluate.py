@@ -25,6 +25,7 @@ from experiments import (
     build,
     cli,
     evaluation,
+    files,
     image_sets,
     metrics,
     restore,
@@ -159,6 +160,10 @@ def main(argv: list[str]) -> None:
     out = Path(values.out) if values.out else Path(values.workdir or ".") / "scores.json"
     if out.suffix != ".json" or not out.parent.is_dir():
         raise SetupError(f"--out {out}: give a file that ends in .json, in a folder that exists")
+    try:
+        files.check_writable(out)
+    except OSError as error:
+        raise SetupError(f"--out {out} cannot be written ({error}): give another") from error
     # What cannot be added to or scored is refused before a network is opened and a reference measured.
     score_table.read(out)
     by_name = fields["name"] != "folder" and any(name.startswith("class_") for name in names)

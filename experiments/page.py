@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import weights
+from experiments import files
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #111; background: #fff; max-width: 75rem;
@@ -76,4 +76,4 @@ def write(path: Path, title: str, parts: Sequence[str]) -> None:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
     )
-    weights.write(path, text.encode())
+    files.write(path, text.encode())

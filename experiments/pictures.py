@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from experiments import files
 from jaxgan.data import to_uint8
 
 LogDensity = Callable[[jax.Array], jax.Array]
@@ -139,7 +140,7 @@ def picture(
 
 def save(path: Path, image: np.ndarray) -> None:
     """Writes a PNG, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(partial, format="PNG")
-    partial.replace(path)
+    encoded = io.BytesIO()
+    Image.fromarray(image).save(encoded, format="PNG")
+    files.write(path, encoded.getvalue())

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments import files
 from jaxgan.errors import SetupError
 
 KINDS = ("real", "fake")
@@ -168,9 +169,7 @@ def recorder(
     """
     try:
         text = path.read_text() if path.exists() else ""
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(_whole(text) or HEAD)
-        partial.replace(path)
+        files.write(path, (_whole(text) or HEAD).encode())
         size = path.stat().st_size
     except OSError as error:
         raise SetupError(f"--out {path} cannot be written ({error}): give another") from error

@@ -1,13 +1,14 @@
 """What a sweep came to, as files: a folder a group, and one table of all runs."""
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments import workdir
+from experiments import files, workdir
 
 DONE = "done.json"
 COLUMNS = ("seed", "failed")  # of the table, between a point's labels and the metrics
@@ -87,11 +88,10 @@ def read(
 def write_csv(path: Path, runs: Sequence[Run]) -> None:
     """One line a run: its labels, its seed, where it failed, and the last value of every metric."""
     names = list(dict.fromkeys(name for run in runs for name in run.curves))
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([*runs[0].labels, *COLUMNS, *names])
-        for run in runs:
-            last = [run.last(name) for name in names]
-            writer.writerow([*run.labels.values(), run.seed, run.failed or "", *last])
-    partial.replace(path)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow([*runs[0].labels, *COLUMNS, *names])
+    for run in runs:
+        last = [run.last(name) for name in names]
+        writer.writerow([*run.labels.values(), run.seed, run.failed or "", *last])
+    files.write(path, text.getvalue().encode())

@@ -6,9 +6,7 @@ same weights and facts are the same bytes.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -78,17 +76,3 @@ def decode(content: bytes) -> Weights:
         raise ValueError(f"its contents hash to {found[:12]}, not {str(wanted)[:12]}")
     variables = traverse_util.unflatten_dict(tensors, sep=".")
     return Weights(jax.tree.map(np.asarray, variables), facts, hashlib.sha256(content).hexdigest())
-
-
-def write(path: Path, content: bytes) -> None:
-    """Writes a file, whole or not at all; several processes may write the same one.
-
-    Raises:
-      OSError: it cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

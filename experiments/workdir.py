@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from experiments import weights
+from experiments import files
 from experiments.cli import flatten
 from jaxgan.errors import SetupError
 
@@ -40,7 +40,7 @@ def write_json(path: Path, value: Any) -> None:
     Raises:
       OSError: it cannot be written.
     """
-    weights.write(path, (json.dumps(value, indent=2) + "\n").encode())
+    files.write(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
@@ -89,7 +89,7 @@ def trim_metrics(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = [json.dumps(line) + "\n" for line in read_lines(path) if line["step"] <= step]
-    weights.write(path, "".join(kept).encode())
+    files.write(path, "".join(kept).encode())
 
 
 def receipt(

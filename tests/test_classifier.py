@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from experiments import classifier, weights
+from experiments import classifier, files, weights
 from experiments.classifier_training import Recipe, Split, distort, train, warp
 from experiments.cli import RunFailed
 from jaxgan.errors import SetupError
@@ -356,7 +356,7 @@ def test_a_full_disk_loses_no_training(cache, capsys, content, monkeypatch):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(classifier, "make", lambda *_: content)
-    monkeypatch.setattr(weights, "write", refuse)
+    monkeypatch.setattr(files, "write", refuse)
     assert classifier.load_or_train("digits").sha256 == hashlib.sha256(content).hexdigest()
     assert capsys.readouterr().out.endswith("not kept: No space left on device\n")
 

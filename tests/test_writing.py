@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import cli, page, run, workdir
+from experiments import cli, page, pictures, results, run, workdir
 from jaxgan.metrics import inception
 from jaxgan.models import inception_layers
 from tests.test_refusals import refusal
@@ -19,9 +19,12 @@ def write_inception(path):
     inception.save(path, state, source_sha256="0" * 64)
 
 
+RUN = results.Run({"loss": "hinge"}, 0, 0, {"fid": [1.0]}, [1], np.zeros((1, 2)))
 WRITERS = {
     "json": lambda path: workdir.write_json(path, {"a": 1}),
     "page": lambda path: page.write(path, "title", ["<p>text</p>"]),
+    "picture": lambda path: pictures.save(path, np.zeros((2, 2, 3), np.uint8)),
+    "table": lambda path: results.write_csv(path, [RUN]),
     "trimmed": lambda path: workdir.trim_metrics(path, 1),
     "inception": write_inception,
 }
