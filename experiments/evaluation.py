@@ -70,20 +70,20 @@ def measure(images: ImageSet, backbone: Backbone, needs: Sequence[str]) -> Measu
         found = backbone.apply(parallel.shard_batch({"images": full}, mesh, axis=0)["images"])
         # The Inception score is made of logits without the last layer's bias, where there are such.
         logits = found.get("logits_unbiased", found["logits"])
-        values: dict[str, Any] = {
-            "features": np.asarray(found["features"][:count]),
-            "logits": np.asarray(logits[:count]),
-        }
-        if not np.isfinite(values["features"]).all():
+        values: dict[str, Any] = {"features": found["features"], "logits": logits}
+        if count < size:
+            values = {name: array[:count] for name, array in values.items()}
+        if not jnp.isfinite(values["features"]).all():
             raise SetupError(f"{backbone.name} gives features that are not finite numbers: its weights?")
         if total is None:
             total = moments.empty(values["features"].shape[1])
+        # Where they lie: each device sums its own share, and the shares are summed.
         total = moments.update(total, values["features"])
         values |= {"pixels": batch.images[: max(PIXELS - seen, 0)], "labels": batch.labels}
         seen += count
         for name in needs:
             if values[name] is not None:
-                kept[name].append(values[name])
+                kept[name].append(np.asarray(values[name]))
     assert total is not None
     return Measured(total, **{name: np.concatenate(parts) for name, parts in kept.items() if parts})
 

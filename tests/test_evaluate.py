@@ -124,6 +124,35 @@ def test_every_checkpoint_and_a_curve(network, run, capsys):
     assert "not to be compared" not in capsys.readouterr().out
 
 
+def test_moments_are_summed_where_the_features_lie(monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (100, 4, 4, 1)).astype(np.uint8)
+
+    def batches():
+        for start in range(0, 100, image_sets.BATCH):
+            yield image_sets.Batch(images[start : start + image_sets.BATCH], None)
+
+    @jax.jit
+    def apply(x):
+        features = jnp.sqrt(x.reshape(len(x), -1).astype(jnp.float32))
+        return {"features": features, "logits": features}
+
+    update, shares = evaluation.moments.update, []
+
+    def watched(total, features):
+        shares.append([shard.data.shape[0] for shard in features.addressable_shards])
+        return update(total, features)
+
+    monkeypatch.setattr(evaluation.moments, "update", watched)
+    backbone = Backbone("roots", "ab" * 32, "none", apply)
+    measured = evaluation.measure(image_sets.ImageSet(100, (4, 4, 1), batches, {}), backbone, [])
+    assert shares[0] == [image_sets.BATCH // 8] * 8
+    x = np.sqrt(images.reshape(100, -1).astype(np.float32)).astype(np.float64)
+    np.testing.assert_allclose(measured.moments.mean, x.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(measured.moments.m2, np.cov(x, rowvar=False) * 99, rtol=1e-9, atol=1e-9)
+    assert measured.features is None
+    assert measured.logits is None
+
+
 @pytest.mark.parametrize(
     ("flag", "field"),
     [
