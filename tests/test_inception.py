@@ -15,6 +15,7 @@ from PIL import Image
 
 from experiments import backbones, cli, evaluate, image_sets, metrics
 from experiments import inception as converter
+from jaxgan import parallel
 from jaxgan.errors import SetupError
 from jaxgan.metrics import frechet, inception, inception_score, kid, moments
 from jaxgan.models import inception as network
@@ -100,7 +101,7 @@ def test_the_command_gives_what_torch_fidelity_gives_of_the_same_folders(
         for i, image in enumerate(images):
             Image.fromarray(image).save(tmp_path / name / f"{i:02}.png")
     monkeypatch.setattr(backbones, "open_backbone", lambda *_: backbone)
-    monkeypatch.setattr(image_sets, "BATCH", fidelity.EACH)  # for which the network is compiled already
+    monkeypatch.setattr(image_sets, "BATCH", 2 * inception.CHUNK)  # of a shape that is compiled once
     for name, value in {**fidelity.KID, "splits": fidelity.SPLITS}.items():
         monkeypatch.setattr(metrics, name.upper(), value)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -126,14 +127,35 @@ def test_grey_pictures_are_their_three_equal_channels(backbone):
     np.testing.assert_array_equal(alone, repeated)
 
 
+def test_a_batch_in_chunks_is_as_its_parts(backbone):
+    # 32 images are two chunks, each shared by the mesh's devices; 2 are none.
+    images = fidelity.pictures(4, 2 * inception.CHUNK, 32, 32)
+    mesh = parallel.device_mesh()
+    whole = backbone.apply(parallel.shard_batch({"images": images}, mesh, axis=0)["images"])
+    for start in (0, 14, 30):
+        part = backbone.apply(images[start : start + fidelity.EACH])
+        for name, values in part.items():
+            found = np.asarray(whole[name][start : start + fidelity.EACH])
+            np.testing.assert_allclose(found, values, rtol=1e-4, atol=1e-5 * np.abs(values).max())
+
+
 def test_network_may_be_part_of_a_larger_program(backbone):
     jaxpr = jax.make_jaxpr(lambda x: backbone.apply(x)["features"])(np.zeros((2, 32, 32, 3), np.uint8))
     assert [out.shape for out in jaxpr.out_avals] == [(2, 2048)]
 
 
+def test_parameters_are_those_that_the_checkpoint_is_folded_into(weights):
+    x = jax.ShapeDtypeStruct((1, network.SIZE, network.SIZE, 3), np.float32)
+    drawn = jax.eval_shape(network.InceptionV3().init, jax.random.key(0), x)
+    folded = inception_layers.fold(weights)
+    assert jax.tree.map(lambda a: (a.shape, a.dtype), drawn) == jax.tree.map(
+        lambda a: (a.shape, a.dtype), folded
+    )
+
+
 def test_other_platforms_keep_xlas_convolutions_in_full_precision(weights):
     x = jax.ShapeDtypeStruct((2, 299, 299, 3), np.float32)
-    traced = jax.jit(network.apply).trace(inception_layers.fold(weights), x)
+    traced = jax.jit(network.InceptionV3().apply).trace(inception_layers.fold(weights), x)
     text = traced.lower(lowering_platforms=("tpu",)).as_text()
     products = [line for line in text.splitlines() if "convolution" in line or "dot_general" in line]
     assert len(products) > 60

@@ -16,18 +16,18 @@ References:
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 from jaxgan import winograd
-from jaxgan.models.inception_layers import LAYERS, Layer
+from jaxgan.models.inception_layers import BLOCKS, CLASSES, STEM, Layer
 
 Array = jax.Array
-Params = Mapping[str, tuple[Array, Array]]
 
 SIZE = 299  # pixels, both sides
 THIN = 48  # channels under which minimal filtering is slower than XLA's convolution on a CPU
@@ -69,111 +69,181 @@ def _cpu_conv(layer: Layer, x: Array, kernel: Array) -> Array:
     return winograd.conv(x, kernel, winograd.Tiling((height, width), (kh, kw), 1, (top, left), out, 2))
 
 
-def _conv(params: Params, name: str, x: Array) -> Array:
-    layer = LAYERS[name]
-    kernel, bias = params[name]
-    direct = functools.partial(_lax_conv, layer)
-    y = lax.platform_dependent(x, kernel, cpu=functools.partial(_cpu_conv, layer), default=direct)
-    return jax.nn.relu(y + bias)
+class FoldedConv(nn.Module):
+    """A convolution with batch normalisation folded into its kernel and bias, and ReLU.
+
+    Attributes:
+      layer: its sizes.
+    """
+
+    layer: Layer
+
+    def setup(self) -> None:
+        """Declares the parameters, which :func:`_products` reads too."""
+        layer = self.layer
+        shape = (*layer.kernel, layer.inputs, layer.outputs)
+        self.kernel = self.param("kernel", nn.initializers.he_normal(), shape)
+        self.bias = self.param("bias", nn.initializers.zeros_init(), (layer.outputs,))
+
+    def __call__(self, x: Array) -> Array:
+        """Maps (B, H, W, I) images to (B, H', W', O), none negative."""
+        direct = functools.partial(_lax_conv, self.layer)
+        on_cpu = functools.partial(_cpu_conv, self.layer)
+        return nn.relu(lax.platform_dependent(x, self.kernel, cpu=on_cpu, default=direct) + self.bias)
 
 
-def _products(params: Params, names: Sequence[str], x: Array) -> list[Array]:
+def _products(convs: list[FoldedConv], x: Array) -> list[Array]:
     """1×1 convolutions of one input, before ReLU, as one product."""
-    kernel = jnp.concatenate([params[name][0][0, 0] for name in names], 1)
-    bias = jnp.concatenate([params[name][1] for name in names])
+    kernel = jnp.concatenate([conv.kernel[0, 0] for conv in convs], 1)
+    bias = jnp.concatenate([conv.bias for conv in convs])
     y = jnp.matmul(x, kernel, precision=lax.Precision.HIGHEST) + bias
-    ends = np.cumsum([LAYERS[name].outputs for name in names])
+    ends = np.cumsum([conv.layer.outputs for conv in convs])
     return jnp.split(y, ends[:-1], 3)
 
 
-def _chain(params: Params, block: str, names: Sequence[str], x: Array) -> Array:
-    for name in names:
-        x = _conv(params, f"{block}.{name}", x)
-    return x
+class _Block(nn.Module):
+    """The convolutions of one of the graph's blocks, by the public checkpoint's names.
 
-
-def _a(params: Params, block: str, x: Array) -> Array:
-    names = ("branch1x1", "branch5x5_1", "branch3x3dbl_1", "branch_pool")
-    *thin, pool = _products(params, [f"{block}.{name}" for name in names], x)
-    one, five, three = map(jax.nn.relu, thin)
-    five = _chain(params, block, ["branch5x5_2"], five)
-    three = _chain(params, block, ["branch3x3dbl_2", "branch3x3dbl_3"], three)
-    return jnp.concatenate([one, five, three, jax.nn.relu(_average_pool(pool))], 3)
-
-
-def _b(params: Params, block: str, x: Array) -> Array:
-    three = _chain(params, block, ["branch3x3"], x)
-    double = _chain(params, block, ["branch3x3dbl_1", "branch3x3dbl_2", "branch3x3dbl_3"], x)
-    return jnp.concatenate([three, double, _max_pool(x)], 3)
-
-
-def _c(params: Params, block: str, x: Array) -> Array:
-    names = ("branch1x1", "branch7x7_1", "branch7x7dbl_1", "branch_pool")
-    *thin, pool = _products(params, [f"{block}.{name}" for name in names], x)
-    one, seven, double = map(jax.nn.relu, thin)
-    seven = _chain(params, block, ["branch7x7_2", "branch7x7_3"], seven)
-    double = _chain(params, block, [f"branch7x7dbl_{i}" for i in range(2, 6)], double)
-    return jnp.concatenate([one, seven, double, jax.nn.relu(_average_pool(pool))], 3)
-
-
-def _d(params: Params, block: str, x: Array) -> Array:
-    names = ("branch3x3_1", "branch7x7x3_1")
-    three, seven = map(jax.nn.relu, _products(params, [f"{block}.{name}" for name in names], x))
-    three = _chain(params, block, ["branch3x3_2"], three)
-    seven = _chain(params, block, [f"branch7x7x3_{i}" for i in range(2, 5)], seven)
-    return jnp.concatenate([three, seven, _max_pool(x)], 3)
-
-
-def _e(params: Params, block: str, x: Array, maximum: bool) -> Array:
-    names = ["branch1x1", "branch3x3_1", "branch3x3dbl_1"] + ["branch_pool"] * (not maximum)
-    products = _products(params, [f"{block}.{name}" for name in names], x)
-    if maximum:
-        pool = _conv(params, f"{block}.branch_pool", _max_pool(x, 1, -jnp.inf))
-    else:
-        pool = jax.nn.relu(_average_pool(products[3]))
-    one, three, double = map(jax.nn.relu, products[:3])
-    double = _chain(params, block, ["branch3x3dbl_2"], double)
-    split = [
-        _chain(params, block, [name], y)
-        for y, end in ((three, "branch3x3_2"), (double, "branch3x3dbl_3"))
-        for name in (f"{end}a", f"{end}b")
-    ]
-    return jnp.concatenate([one, *split, pool], 3)
-
-
-def apply(params: Params, x: Array) -> dict[str, Array]:
-    """Features and logits of images that are resized and scaled already.
-
-    Args:
-      params: see :func:`jaxgan.models.inception_layers.fold`.
-      x: (B, 299, 299, 3) in [−1, 1).
-
-    Returns:
-      "64", "192", "768" and "2048", channels' means, (B, that many); "features", which are "2048";
-      "logits" and "logits_unbiased", (B, 1008), with and without the last layer's bias.
+    Attributes:
+      layers: their sizes.
     """
-    outputs = {}
 
-    def keep(x: Array) -> Array:
-        outputs[str(x.shape[3])] = jnp.mean(x, (1, 2))
+    layers: Mapping[str, Layer]
+
+    def setup(self) -> None:
+        for name, layer in self.layers.items():
+            setattr(self, name, FoldedConv(layer))
+
+    def _chain(self, x: Array, *names: str) -> Array:
+        for name in names:
+            x = getattr(self, name)(x)
         return x
 
-    for name in ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3"):
-        x = _conv(params, name, x)
-    x = keep(_max_pool(x))
-    for name in ("Conv2d_3b_1x1", "Conv2d_4a_3x3"):
-        x = _conv(params, name, x)
-    x = keep(_max_pool(x))
-    for block in ("Mixed_5b", "Mixed_5c", "Mixed_5d"):
-        x = _a(params, block, x)
-    x = _b(params, "Mixed_6a", x)
-    for block in ("Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"):
-        x = _c(params, block, x)
-    x = _d(params, "Mixed_7a", keep(x))
-    x = _e(params, "Mixed_7b", x, maximum=False)
-    keep(_e(params, "Mixed_7c", x, maximum=True))
-    kernel, bias = params["fc"]
-    outputs["features"] = outputs["2048"]
-    outputs["logits_unbiased"] = jnp.matmul(outputs["2048"], kernel, precision=lax.Precision.HIGHEST)
-    outputs["logits"] = outputs["logits_unbiased"] + bias
-    return outputs
+    def _split(self, x: Array, *names: str) -> list[Array]:
+        return _products([getattr(self, name) for name in names], x)
+
+
+class BlockA(_Block):
+    """Two 3×3 in place of a 5×5, a 5×5, a 1×1 and an average pool, side by side (the paper's figure 5)."""
+
+    def __call__(self, x: Array) -> Array:
+        """Maps (B, H, W, C) to as many pixels."""
+        names = ("branch1x1", "branch5x5_1", "branch3x3dbl_1", "branch_pool")
+        *thin, pool = self._split(x, *names)
+        one, five, three = map(nn.relu, thin)
+        five = self._chain(five, "branch5x5_2")
+        three = self._chain(three, "branch3x3dbl_2", "branch3x3dbl_3")
+        return jnp.concatenate([one, five, three, nn.relu(_average_pool(pool))], 3)
+
+
+class BlockB(_Block):
+    """Halves the sides, 35 to 17 pixels, by strided convolutions and a pool (the paper's figure 10)."""
+
+    def __call__(self, x: Array) -> Array:
+        """Maps (B, 35, 35, C) to (B, 17, 17, C')."""
+        three = self._chain(x, "branch3x3")
+        double = self._chain(x, "branch3x3dbl_1", "branch3x3dbl_2", "branch3x3dbl_3")
+        return jnp.concatenate([three, double, _max_pool(x)], 3)
+
+
+class BlockC(_Block):
+    """7×7 convolutions as 1×7 and 7×1 (the paper's figure 6)."""
+
+    def __call__(self, x: Array) -> Array:
+        """Maps (B, H, W, C) to as many pixels."""
+        names = ("branch1x1", "branch7x7_1", "branch7x7dbl_1", "branch_pool")
+        *thin, pool = self._split(x, *names)
+        one, seven, double = map(nn.relu, thin)
+        seven = self._chain(seven, "branch7x7_2", "branch7x7_3")
+        double = self._chain(double, *(f"branch7x7dbl_{i}" for i in range(2, 6)))
+        return jnp.concatenate([one, seven, double, nn.relu(_average_pool(pool))], 3)
+
+
+class BlockD(_Block):
+    """Halves the sides, 17 to 8 pixels."""
+
+    def __call__(self, x: Array) -> Array:
+        """Maps (B, 17, 17, C) to (B, 8, 8, C')."""
+        three, seven = map(nn.relu, self._split(x, "branch3x3_1", "branch7x7x3_1"))
+        three = self._chain(three, "branch3x3_2")
+        seven = self._chain(seven, *(f"branch7x7x3_{i}" for i in range(2, 5)))
+        return jnp.concatenate([three, seven, _max_pool(x)], 3)
+
+
+class BlockE(_Block):
+    """1×3 and 3×1 side by side (the paper's figure 7).
+
+    Attributes:
+      maximum: whether it pools by maximum, as only FID's last block does, instead of by average.
+    """
+
+    maximum: bool = False
+
+    def __call__(self, x: Array) -> Array:
+        """Maps (B, H, W, C) to as many pixels."""
+        names = ["branch1x1", "branch3x3_1", "branch3x3dbl_1"] + ["branch_pool"] * (not self.maximum)
+        products = self._split(x, *names)
+        if self.maximum:
+            pool = self._chain(_max_pool(x, 1, -jnp.inf), "branch_pool")
+        else:
+            pool = nn.relu(_average_pool(products[3]))
+        one, three, double = map(nn.relu, products[:3])
+        double = self._chain(double, "branch3x3dbl_2")
+        split = [
+            self._chain(y, name)
+            for y, end in ((three, "branch3x3_2"), (double, "branch3x3dbl_3"))
+            for name in (f"{end}a", f"{end}b")
+        ]
+        return jnp.concatenate([one, *split, pool], 3)
+
+
+_KINDS: dict[str, Callable[..., nn.Module]] = {
+    "Mixed_5b": BlockA,
+    "Mixed_5c": BlockA,
+    "Mixed_5d": BlockA,
+    "Mixed_6a": BlockB,
+    "Mixed_6b": BlockC,
+    "Mixed_6c": BlockC,
+    "Mixed_6d": BlockC,
+    "Mixed_6e": BlockC,
+    "Mixed_7a": BlockD,
+    "Mixed_7b": BlockE,
+    "Mixed_7c": functools.partial(BlockE, maximum=True),
+}
+_KEPT = ("Mixed_6e", "Mixed_7c")  # blocks whose channels' means are features, besides the stem's
+
+
+class InceptionV3(nn.Module):
+    """Features and logits; its parameters are what :func:`jaxgan.models.inception_layers.fold` gives."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> dict[str, Array]:
+        """Maps images that are resized and scaled already.
+
+        Args:
+          x: (B, 299, 299, 3) in [−1, 1).
+
+        Returns:
+          "64", "192", "768" and "2048", channels' means, (B, that many); "features", which are "2048";
+          "logits" and "logits_unbiased", (B, 1008), with and without the last layer's bias.
+        """
+        outputs = {}
+
+        def keep(x: Array) -> Array:
+            outputs[str(x.shape[3])] = jnp.mean(x, (1, 2))
+            return x
+
+        for name, layer in STEM.items():
+            x = FoldedConv(layer, name=name)(x)
+            if name in ("Conv2d_2b_3x3", "Conv2d_4a_3x3"):
+                x = keep(_max_pool(x))
+        for name, kind in _KINDS.items():
+            x = kind(BLOCKS[name], name=name)(x)
+            if name in _KEPT:
+                keep(x)
+        outputs["features"] = outputs["2048"]
+        dense = nn.Dense(CLASSES, use_bias=False, precision=lax.Precision.HIGHEST, name="fc")
+        outputs["logits_unbiased"] = dense(outputs["2048"])
+        bias = self.param("fc_bias", nn.initializers.zeros_init(), (CLASSES,))
+        outputs["logits"] = outputs["logits_unbiased"] + bias
+        return outputs

@@ -1,9 +1,10 @@
 """The layers of FID's InceptionV3 by its public checkpoint's names, and what they make of its tensors."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 CLASSES = 1008
 WIDTH = 2048  # of the features
@@ -93,14 +94,14 @@ def _block_e(inputs: int) -> dict[str, Layer]:
     }
 
 
-_STEM = {
+STEM = {
     "Conv2d_1a_3x3": Layer(3, 32, (3, 3), 2),
     "Conv2d_2a_3x3": Layer(32, 32, (3, 3)),
     "Conv2d_2b_3x3": _same(32, 64, 3, 3),
     "Conv2d_3b_1x1": Layer(64, 80),
     "Conv2d_4a_3x3": Layer(80, 192, (3, 3)),
 }
-_BLOCKS = {
+BLOCKS = {
     "Mixed_5b": _block_a(192, 32),
     "Mixed_5c": _block_a(256, 64),
     "Mixed_5d": _block_a(288, 64),
@@ -114,8 +115,8 @@ _BLOCKS = {
     "Mixed_7c": _block_e(2048),
 }
 # By the names of the public checkpoint, in the graph's order.
-LAYERS = _STEM | {
-    f"{block}.{name}": layer for block, layers in _BLOCKS.items() for name, layer in layers.items()
+LAYERS = STEM | {
+    f"{block}.{name}": layer for block, layers in BLOCKS.items() for name, layer in layers.items()
 }
 
 
@@ -129,22 +130,24 @@ def shapes() -> dict[str, tuple[int, ...]]:
     return found
 
 
-def fold(state: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Each layer's kernel and bias, batch normalisation multiplied in, in float64 until the end.
+def fold(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The network's variables, batch normalisation multiplied in, in float64 until the end.
 
     Args:
       state: the public checkpoint's tensors by name, see :func:`shapes`.
 
     Returns:
-      By layer and for "fc": (kh, kw, I, O) kernels (I, O for "fc") and (O,) biases, float32.
+      Of :class:`jaxgan.models.inception.InceptionV3`: under "params" each layer's (kh, kw, I, O) kernel and
+      (O,) bias, float32, by the public checkpoint's names.
     """
-    folded = {"fc": (state["fc.weight"].T, state["fc.bias"])}
+    params = {("fc", "kernel"): state["fc.weight"].T, ("fc_bias",): state["fc.bias"]}
     for name in LAYERS:
         scale, shift, mean, var = (
             state[f"{name}.bn.{part}"].astype(np.float64)
             for part in ("weight", "bias", "running_mean", "running_var")
         )
         scale = scale / np.sqrt(var + EPSILON)
-        kernel = state[f"{name}.conv.weight"].transpose(2, 3, 1, 0) * scale
-        folded[name] = (kernel, shift - mean * scale)
-    return {name: (w.astype(np.float32), b.astype(np.float32)) for name, (w, b) in folded.items()}
+        path = tuple(name.split("."))
+        params[*path, "kernel"] = state[f"{name}.conv.weight"].transpose(2, 3, 1, 0) * scale
+        params[*path, "bias"] = shift - mean * scale
+    return {"params": unflatten_dict({path: values.astype(np.float32) for path, values in params.items()})}
