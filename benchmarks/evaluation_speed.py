@@ -21,6 +21,7 @@ from jaxgan.models import inception_layers
 
 BATCH, SIDE = 64, 32
 TARGET = 1.2
+AGREEMENT = 1e-4  # of the largest feature; further apart, the two do not compute the same
 FILE, SOURCE = "inception.safetensors", "0" * 64
 SIDES = ("jax_inception", "torch_inception")
 
@@ -75,6 +76,10 @@ def main() -> None:
     if importlib.util.find_spec("torch_fidelity") is None:
         parser.error('torch-fidelity is absent: pip install "jaxgan[fidelity]"')
     result = measure(given.rounds)
+    if not result["difference"] < AGREEMENT:
+        raise SystemExit(
+            f"error: features differ by {result['difference']:.1e} of the largest: not the same network"
+        )
     low, high = result["quartiles"]
     print(
         f"images/s: jaxgan {result['jaxgan']:.2f}, torch-fidelity {result['torch_fidelity']:.2f};"

@@ -22,6 +22,8 @@ def build(folder: str) -> Callable[[int], None]:
     # What it is asked for by its command for FID, KID and the Inception score.
     names = ["2048", "logits_unbiased"]
     network = FeatureExtractorInceptionV3("inception", names, feature_extractor_weights_path=str(weights))
+    # As its own command does: until then batch normalisation takes the batch's statistics.
+    network.eval()
     batch = torch.from_numpy(images()).permute(0, 3, 1, 2).contiguous()
 
     def step() -> None:
