@@ -39,7 +39,7 @@ def extractor(
             "golden", list(NAMES), feature_extractor_weights_path=file.name
         )
     network.feature_extractor_internal_dtype = dtype
-    return network.to(dtype)
+    return network.to(dtype).eval()
 
 
 def run(network: FeatureExtractorInceptionV3, images: np.ndarray) -> dict[str, np.ndarray]:
