@@ -137,9 +137,9 @@ def test_what_the_chips_cannot_do_is_refused(arguments, message, compiler, capsy
 
 
 def test_without_libtpu_one_line_says_what_to_install(tmp_path):
-    # All that is installed, but for libtpu.
-    for folder in site.getsitepackages():
-        for entry in Path(folder).iterdir():
+    # All that is installed, but for libtpu. (Debian's Python names folders that do not exist.)
+    for folder in filter(Path.is_dir, map(Path, site.getsitepackages())):
+        for entry in folder.iterdir():
             if not entry.name.startswith("libtpu"):
                 (tmp_path / entry.name).symlink_to(entry)
     result = subprocess.run(
