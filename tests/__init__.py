@@ -4,8 +4,12 @@ import os
 import tempfile
 from pathlib import Path
 
-# Compilation is most of the suite's time, and tiny models gain nothing from the costly passes.
-FAST_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+# Compilation is most of the suite's time, and tiny models gain nothing from the costly passes: the last of
+# these saves a quarter of compilation, and with it of all.
+FAST_COMPILATION = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    " --xla_cpu_use_fusion_emitters=false"
+)
 os.environ["XLA_FLAGS"] = f"{FAST_COMPILATION} --xla_force_host_platform_device_count=8"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault(
