@@ -1,5 +1,6 @@
 """Scores of sets of images by name: what each is made of, and what a receipt says of it."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -86,7 +87,14 @@ def _by_class(name: str) -> Callable[[Sets], dict[str, float]]:
 
 
 def _kid(sets: Sets) -> dict[str, float]:
-    size = min(SUBSET_SIZE, len(sets.real.features), len(sets.fake.features))
+    counts = len(sets.real.features), len(sets.fake.features)
+    size = min(SUBSET_SIZE, *counts)
+    if size == max(counts):
+        warnings.warn(
+            f"kid: each subset is all of {size} real and {size} fake samples, so kid_std says nothing of"
+            f" chance; take more than {SUBSET_SIZE}",
+            stacklevel=2,
+        )
     score = kernel_inception_distance(
         sets.real.features, sets.fake.features, subsets=SUBSETS, subset_size=size
     )

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shutil
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import backbones, evaluate, evaluation, image_sets, restore, score_table
+from experiments import backbones, evaluate, evaluation, image_sets, metrics, restore, score_table
 from jaxgan import data
 from jaxgan.errors import SetupError
 from jaxgan.metrics.backbone import Backbone
@@ -415,6 +416,21 @@ def test_fewer_samples_than_dimensions_are_warned_of(network, run, capsys):
     error = capsys.readouterr().err
     assert re.search(r"^warning: .*5 .*6", error, re.MULTILINE), error
     assert "UserWarning" not in error
+
+
+def test_a_spread_that_subsets_cannot_have_is_warned_of():
+    rng = np.random.default_rng(0)
+
+    def drawn(count):
+        features = rng.normal(size=(count, DIM)).astype(np.float32)
+        return evaluation.Measured(evaluation.moments.from_features(features), features)
+
+    with pytest.warns(UserWarning, match="all of 20 real and 20 fake"):
+        metrics.compute(metrics.Sets(drawn(20), drawn(20), None, None), ["kid"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scores = metrics.compute(metrics.Sets(drawn(30), drawn(20), None, None), ["kid"])
+    assert scores["kid_std"] > 0
 
 
 def test_features_that_are_no_numbers(network, run, monkeypatch):
