@@ -25,9 +25,9 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments import cache, cli, files, weights
+from experiments import cache, cli, weights
 from experiments.classifier_training import SHAPE, Recipe, Split, accuracy, train
-from jaxgan import data
+from jaxgan import data, files
 from jaxgan.errors import SetupError, unknown
 from jaxgan.metrics.backbone import Backbone
 from jaxgan.models.classifier import Classifier
@@ -269,12 +269,7 @@ def _check(values: flags.FlagValues) -> Path | None:
         raise SetupError(f"--path {values.path} is not a folder: give the one that TFDS keeps datasets in")
     if not values.out:
         return None
-    out = Path(values.out)
-    if out.suffix != ".safetensors":
-        raise SetupError(f"--out {out} does not end in .safetensors: weights are written as safetensors")
-    if not out.parent.is_dir():
-        raise SetupError(f"--out {out}: there is no folder {out.parent}")
-    return out
+    return cli.out_file("out", values.out, ".safetensors")
 
 
 def main(argv: list[str]) -> None:

@@ -15,7 +15,7 @@ from absl import flags, logging
 from ml_collections import config_dict, config_flags
 
 from experiments import compilations
-from jaxgan import memory
+from jaxgan import files, memory
 from jaxgan.errors import SetupError, unknown
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -29,6 +29,29 @@ def fail(status: int, message: str) -> NoReturn:
     """Ends the process with one line on standard error."""
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)
+
+
+def out_file(flag: str, given: str | Path, suffix: str = "") -> Path:
+    """The file that a command is to write, tried before there is anything to lose.
+
+    Args:
+      flag: that names it.
+      given: its value.
+      suffix: that its name must end in, in capitals or not.
+
+    Raises:
+      SetupError: its name ends otherwise, it is in no folder, or it cannot be written.
+    """
+    path = Path(given)
+    if suffix and path.suffix.lower() != suffix:
+        raise SetupError(f"--{flag} {path} does not end in {suffix}: give a file that does")
+    if not path.absolute().parent.is_dir():
+        raise SetupError(f"--{flag} {path}: there is no folder {path.parent}")
+    try:
+        files.check_writable(path)
+    except OSError as error:
+        raise SetupError(f"--{flag} {path} cannot be written ({error}): give another") from error
+    return path
 
 
 def call(main: Callable[[list[str]], None]) -> NoReturn:

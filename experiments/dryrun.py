@@ -213,8 +213,8 @@ def main(argv: list[str]) -> None:
     config, name = loaded.values, loaded.name
     if not values.topology:
         raise SetupError("no --topology given: give --topology=CHIP:SHAPE, such as v5e:2x4")
-    if values.json not in (None, "-") and not Path(values.json).absolute().parent.is_dir():
-        raise SetupError(f"--json {values.json}: there is no folder {Path(values.json).parent}")
+    if values.json not in (None, "-"):
+        cli.out_file("json", values.json)
     build.check(config)
     topology = tpu.open_topology(values.topology)
     devices, unit = topology.mesh.size, topology.unit

@@ -149,9 +149,7 @@ def main(argv: list[str]) -> None:
         raise SetupError(f"--learning_rate is {values.learning_rate}: give a positive number, such as 0.2")
     if values.steps < 10:
         raise SetupError(f"--steps is {values.steps}: give at least 10")
-    out = Path(values.out)
-    if not out.absolute().parent.is_dir():
-        raise SetupError(f"--out {out}: there is no folder {out.parent}")
+    out = cli.out_file("out", values.out)
     write(out, values.learning_rate, values.steps)
     print(out)
 

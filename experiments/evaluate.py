@@ -25,7 +25,6 @@ from experiments import (
     build,
     cli,
     evaluation,
-    files,
     image_sets,
     metrics,
     restore,
@@ -157,13 +156,7 @@ def main(argv: list[str]) -> None:
     metrics.check_metrics(
         names, kind, statistics=statistics, held_out=bool(values.held_out), folder=bool(values.images)
     )
-    out = Path(values.out) if values.out else Path(values.workdir or ".") / "scores.json"
-    if out.suffix != ".json" or not out.parent.is_dir():
-        raise SetupError(f"--out {out}: give a file that ends in .json, in a folder that exists")
-    try:
-        files.check_writable(out)
-    except OSError as error:
-        raise SetupError(f"--out {out} cannot be written ({error}): give another") from error
+    out = cli.out_file("out", values.out or Path(values.workdir or ".") / "scores.json", ".json")
     # What cannot be added to or scored is refused before a network is opened and a reference measured.
     score_table.read(out)
     by_name = fields["name"] != "folder" and any(name.startswith("class_") for name in names)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ import numpy as np
 
 from experiments import cache, image_sets, restore
 from experiments.image_sets import ImageSet
-from jaxgan import latents, parallel
+from jaxgan import files, latents, parallel
 from jaxgan.errors import SetupError
 from jaxgan.metrics import moments
 from jaxgan.metrics.backbone import Backbone
@@ -123,15 +122,11 @@ def reference(images: ImageSet, backbone: Backbone, needs: Sequence[str]) -> Mea
         **{name: np.asarray(value) for name, value in measured.moments._asdict().items()},
         **{name: value for name in needs if (value := getattr(measured, name)) is not None},
     }
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
+        with files.whole(path) as partial, partial.open("wb") as file:
             np.savez(file, **arrays)
-        partial.replace(path)
     except OSError as error:
         print(f"{path} is not kept: {error}", flush=True)
-    finally:
-        partial.unlink(missing_ok=True)
     return measured
 
 

@@ -46,13 +46,10 @@ def main(argv: list[str]) -> None:
     cli.read_flags(argv, values, __doc__ or "")
     if not values.checkpoint:
         raise SetupError("no --checkpoint given: give --checkpoint=pt_inception-2015-12-05-6726825d.pth")
-    checkpoint, out = Path(values.checkpoint), Path(values.out)
+    checkpoint = Path(values.checkpoint)
     if not checkpoint.is_file():
         raise SetupError(f"--checkpoint {checkpoint}: there is no such file")
-    if out.suffix != ".safetensors":
-        raise SetupError(f"--out {out} does not end in .safetensors")
-    if not out.parent.is_dir():
-        raise SetupError(f"--out {out}: there is no folder {out.parent}")
+    out = cli.out_file("out", values.out, ".safetensors")
     convert(checkpoint, out)
     print(f"wrote {out}: {inception.NAME}, SHA-256 of its source {inception.PUBLIC_SHA256}")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import files
+from jaxgan import files
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #111; background: #fff; max-width: 75rem;

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from experiments import files
+from jaxgan import files
 from jaxgan.data import to_uint8
 
 LogDensity = Callable[[jax.Array], jax.Array]

@@ -50,12 +50,7 @@ def _check(values: flags.FlagValues) -> Path:
         raise SetupError(f"--seed is {values.seed}: give a whole number from 0 to 2**32 - 1")
     if not 0 <= values.port < 2**16:
         raise SetupError(f"--port is {values.port}: give 0, for any that is free, or one up to 65535")
-    out = Path(values.out)
-    if out.suffix.lower() != ".csv":
-        raise SetupError(f"--out {out} does not end in .csv: answers are written as CSV")
-    if not out.parent.is_dir():
-        raise SetupError(f"--out {out}: there is no folder {out.parent}")
-    return out
+    return cli.out_file("out", values.out, ".csv")
 
 
 def take(source: data.Source, num: int, what: str, *, seed: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments import files
+from jaxgan import files
 from jaxgan.errors import SetupError
 
 KINDS = ("real", "fake")

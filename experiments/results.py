@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments import files, workdir
+from experiments import workdir
+from jaxgan import files
 
 DONE = "done.json"
 COLUMNS = ("seed", "failed")  # of the table, between a point's labels and the metrics

@@ -17,18 +17,14 @@ from jaxgan.errors import SetupError
 
 
 def _check(values: flags.FlagValues) -> tuple[Path, Path]:
-    directory, out = restore.folder(values.workdir), Path(values.out)
+    directory = restore.folder(values.workdir)
     if values.num < 1:
         raise SetupError(f"--num is {values.num}: give at least 1")
     if not 0 <= values.seed < 2**32:
         raise SetupError(f"--seed is {values.seed}: give a whole number from 0 to 2**32 - 1")
     if values.truncation is not None and not values.truncation > 0:
         raise SetupError(f"--truncation is {values.truncation}: give a positive number, such as 0.7")
-    if out.suffix.lower() != ".png":
-        raise SetupError(f"--out {out} does not end in .png: pictures are written as PNG")
-    if not out.parent.is_dir():
-        raise SetupError(f"--out {out}: there is no folder {out.parent}")
-    return directory, out
+    return directory, cli.out_file("out", values.out, ".png")
 
 
 def main(argv: list[str]) -> None:

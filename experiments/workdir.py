@@ -10,8 +10,8 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from experiments import files
 from experiments.cli import flatten
+from jaxgan import files
 from jaxgan.errors import SetupError
 
 PACKAGES = ("jaxgan", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")

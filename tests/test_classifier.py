@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import re
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -12,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from experiments import classifier, files, weights
+from experiments import classifier, weights
 from experiments.classifier_training import Recipe, Split, distort, train, warp
 from experiments.cli import RunFailed
+from jaxgan import files
 from jaxgan.errors import SetupError
 from jaxgan.models.classifier import Classifier
 from tests.commands import execute, main
@@ -378,14 +380,25 @@ def test_the_command_writes_the_same_file_twice_and_ends_in_its_hash(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "mine.safetensors"]
 
 
-def test_a_place_that_cannot_be_written_leaves_nothing_half_written(cache, content, monkeypatch, tmp_path):
-    monkeypatch.setattr(classifier, "make", lambda *_: content)
+def test_a_place_that_cannot_be_written_is_refused_before_training(cache, monkeypatch, tmp_path):
+    monkeypatch.setattr(classifier, "make", lambda *_: pytest.fail("trained"))
     out = tmp_path / "folder.safetensors"
     out.mkdir()
-    with pytest.raises(RunFailed, match=r"--out .*folder\.safetensors cannot be written"):
+    with pytest.raises(SetupError, match=r"--out .*folder\.safetensors cannot be written"):
         main(classifier, "--dataset=digits", f"--out={out}")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "folder.safetensors"]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.safetensors"]
     assert not list(out.iterdir())
+
+
+def test_a_disk_that_fills_up_leaves_nothing_half_written(cache, content, monkeypatch, tmp_path):
+    def refuse(path, target):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(classifier, "make", lambda *_: content)
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(RunFailed, match=r"--out .*mine\.safetensors cannot be written: No space left"):
+        main(classifier, "--dataset=digits", f"--out={tmp_path}/mine.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
 
 
 def test_files_that_hold_no_classifier_are_refused(content, tmp_path):

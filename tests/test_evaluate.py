@@ -340,7 +340,7 @@ def refused(run, *arguments, opened=True):
         (["--workdir={run}", "--seed=-1"], "--seed is -1"),
         (["--workdir={run}", "--standing=-1"], "--standing is -1"),
         (["--workdir={run}", "--truncation=0"], "--truncation is 0"),
-        (["--workdir={run}", "--out=scores.txt"], "--out scores.txt: give a file that ends in .json"),
+        (["--workdir={run}", "--out=scores.txt"], "--out scores.txt does not end in .json"),
         (["--workdir={run}", "--out=/proc/scores.json"], "--out /proc/scores.json cannot be written"),
         (["--workdir={run}", "--data.name=ring"], "data.name ring has points"),
         (["--workdir={run}", "--reference={run}/config.json"], "config.json cannot be read"),

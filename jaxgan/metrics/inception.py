@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import parallel, resize
+from jaxgan import files, parallel, resize
 from jaxgan.errors import SetupError
 from jaxgan.metrics.backbone import Backbone, as_rgb
 from jaxgan.models import inception, inception_layers
@@ -71,13 +70,8 @@ def save(path: Path, state: Mapping[str, np.ndarray], *, source_sha256: str) -> 
     check(state, "the checkpoint")
     kept = {name: np.ascontiguousarray(state[name]) for name in inception_layers.shapes()}
     metadata = {"network": NAME, "source_sha256": source_sha256, "content_sha256": content_sha256(kept)}
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        # Not by safetensors itself, whose errors on writing are none of the system's.
-        partial.write_bytes(encode(kept, metadata))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    # Not by safetensors itself, whose errors on writing are none of the system's.
+    files.write(path, encode(kept, metadata))
 
 
 def read(path: Path, *, source_sha256: str) -> dict[str, np.ndarray]:
