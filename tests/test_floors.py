@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 # (floor, modules of it), the ground first. A module may import from its own floor and those below.
 FLOORS = [
-    ["jaxgan.errors", "jaxgan.memory"],
+    ["jaxgan.errors", "jaxgan.memory", "jaxgan.files"],
     [
         "jaxgan.losses",
         "jaxgan.penalties",
