@@ -1,6 +1,7 @@
 """Fixtures, and the small systems that the tests share."""
 
 import functools
+import gc
 import os
 import shutil
 import signal
@@ -22,6 +23,10 @@ settings.register_profile(
 settings.load_profile("jaxgan")
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
+
+# Tracing makes many small objects that live on: looking through them again and again is 1/20 of all time.
+gc.set_threshold(200_000, 50, 100)
+collect_ignore = ["stand_ins"]
 
 # In the background of a script SIGINT is ignored, and so it would be by the commands started from here.
 signal.signal(signal.SIGINT, signal.default_int_handler)

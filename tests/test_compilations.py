@@ -11,9 +11,10 @@ from experiments import compilations
 from tests.commands import environment, execute
 
 
-def start(configs, cache, directory, **variables):
+def start(configs, cache, directory, *, events=False, **variables):
     """A run as a user starts it, the cache in a folder of its own; JAX says on stderr what it compiled."""
-    given = {name: value for name, value in environment().items() if not name.startswith("JAX_")}
+    inherited = environment(events=events)
+    given = {name: value for name, value in inherited.items() if not name.startswith("JAX_")}
     env = {**given, "JAX_PLATFORMS": "cpu", "XDG_CACHE_HOME": str(cache), **variables}
     return execute(
         f"--config={configs}/gan_gaussians.py", f"--workdir={directory}", cwd=cache.parent, env=env
@@ -47,7 +48,7 @@ def test_a_warm_start_compiles_nothing_and_ends_in_the_same_bits(configs, tmp_pa
     for i, path in enumerate(kept):
         whole = path.read_bytes()
         path.write_bytes([whole[: len(whole) // 2], b"x" * len(whole), b""][i % 3])
-    damaged = start(configs, cache, tmp_path / "damaged")
+    damaged = start(configs, cache, tmp_path / "damaged", events=True)
     assert digest(damaged) == digest(cold)
     assert damaged.stderr == ""  # nothing of XLA's about the machine, either
 

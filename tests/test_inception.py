@@ -69,7 +69,15 @@ def test_features_and_logits_are_torch_fidelitys_at_any_size(backbone, goldens, 
 
 @pytest.fixture(scope="module")
 def folders(backbone):
-    return [fidelity.run(backbone, images) for images in fidelity.folders()]
+    """Of both at once: two chunks, each shared by the mesh's devices."""
+    images = np.concatenate(fidelity.folders())
+    assert len(images) == 2 * inception.CHUNK
+    sharded = parallel.shard_batch({"images": images}, parallel.device_mesh(), axis=0)["images"]
+    outputs = {name: np.asarray(values) for name, values in backbone.apply(sharded).items()}
+    return [
+        {name: values[part] for name, values in outputs.items()}
+        for part in (slice(fidelity.FOLDER), slice(fidelity.FOLDER, None))
+    ]
 
 
 def test_frechet_distance_is_torch_fidelitys(folders, goldens):
@@ -127,16 +135,14 @@ def test_grey_pictures_are_their_three_equal_channels(backbone):
     np.testing.assert_array_equal(alone, repeated)
 
 
-def test_a_batch_in_chunks_is_as_its_parts(backbone):
-    # 32 images are two chunks, each shared by the mesh's devices; 2 are none.
-    images = fidelity.pictures(4, 2 * inception.CHUNK, 32, 32)
-    mesh = parallel.device_mesh()
-    whole = backbone.apply(parallel.shard_batch({"images": images}, mesh, axis=0)["images"])
-    for start in (0, 14, 30):
-        part = backbone.apply(images[start : start + fidelity.EACH])
-        for name, values in part.items():
-            found = np.asarray(whole[name][start : start + fidelity.EACH])
-            np.testing.assert_allclose(found, values, rtol=1e-4, atol=1e-5 * np.abs(values).max())
+def test_a_batch_in_chunks_is_as_its_parts(backbone, folders):
+    # The folders were one batch of two chunks; a pair is none.
+    for whole, images in zip(folders, fidelity.folders(), strict=True):
+        for start in (0, fidelity.FOLDER - fidelity.EACH):
+            part = backbone.apply(images[start : start + fidelity.EACH])
+            for name, values in part.items():
+                found = whole[name][start : start + fidelity.EACH]
+                np.testing.assert_allclose(found, values, rtol=1e-4, atol=1e-5 * np.abs(values).max())
 
 
 def test_network_may_be_part_of_a_larger_program(backbone):

@@ -236,7 +236,7 @@ def test_memory_is_flat(configs, tmp_path):
             *options,
         ],
         cwd=ROOT,
-        env=environment(),
+        env=environment(events=False),
         capture_output=True,
         text=True,
     )
