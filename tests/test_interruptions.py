@@ -109,26 +109,24 @@ def test_killed_runs_end_in_the_same_bits(configs, tmp_path, name, steps, times,
     )
     assert whole.returncode == 0, whole.stderr
     rng = np.random.default_rng(sum(map(ord, name)))
-    kills = 0
-    stdout = ""
-    while not stdout:
+    killed = 0
+    for kill in range(1, times + 1):
         process = start(configs, name, tmp_path / "killed", *options, events=events)
-        if kills < times:
-            # From the first lines of a run to its middle, in the finest steps a clock allows.
-            target = steps * (kills + 1) // 4
-            metrics = tmp_path / "killed" / "metrics.jsonl"
-            wait_for(
-                metrics,
-                lambda text, t=target: any(f'"step": {s},' in text for s in range(t, t + 40)),
-                process,
-            )
-            time.sleep(rng.uniform(0, 0.2))
-            process.kill()
-            process.communicate()
-            kills += 1
-            continue
-        stdout, stderr = process.communicate(timeout=300)
-        assert process.returncode == 0, stderr
+        # From the first lines of a run to its middle, in the finest steps a clock allows.
+        target = steps * kill // 4
+        wait_for(
+            tmp_path / "killed" / "metrics.jsonl",
+            lambda text, t=target: any(f'"step": {s},' in text for s in range(t, t + 40)),
+            process,
+        )
+        time.sleep(rng.uniform(0, 0.2))
+        process.kill()
+        process.communicate()
+        killed += process.returncode == -signal.SIGKILL
+    assert killed  # or all of them had come to their end
+    process = start(configs, name, tmp_path / "killed", *options, events=events)
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
     assert stdout.splitlines()[-1] == whole.stdout.splitlines()[-1]
     metrics = [(tmp_path / kind / "metrics.jsonl").read_text() for kind in ("whole", "killed")]
     assert metrics[0] == metrics[1]
