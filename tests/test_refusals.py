@@ -1,8 +1,10 @@
 """What the user got wrong: status 2, one line, nothing written."""
 
 import math
+import os
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from absl import flags
@@ -160,6 +162,20 @@ def test_bare_names_paths_and_arguments(tmp_path, monkeypatch):
     assert cli.resolve("dcgan_mnist.py")[0].resolve() == tmp_path / "dcgan_mnist.py"
     config = cli.load("dcgan_mnist.py:7")
     assert (config.values.seed, config.name) == (7, "dcgan_mnist-7")
+
+
+def test_a_config_is_read_as_it_is_and_leaves_nothing_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    path = tmp_path / "mine.py"
+    for size in "12":  # two files of one size within one second
+        path.write_text(TINY.format(base="dcgan_mnist").replace("batch_size = 8", f"batch_size = {size}"))
+        os.utime(path, (1, 1))
+        assert cli.load(str(path)).values.batch_size == int(size)
+    assert list(tmp_path.iterdir()) == [path]
+    assert Path(cli._load_module(path).__file__) == path
+    path.rename(tmp_path / "mine.txt")
+    with pytest.raises(SetupError, match=r"mine.txt is not a Python file: give one that ends in .py"):
+        cli.load(str(tmp_path / "mine.txt"))
 
 
 def test_a_flag_sets_one_players_field():
