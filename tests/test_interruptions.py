@@ -95,7 +95,7 @@ def test_a_signal_before_training_begins(signum, status, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "steps", "times", "events"), [("gan_gaussians", 60, 2, False), ("wgan_gp_mnist", 24, 1, True)]
+    ("name", "steps", "times", "events"), [("gan_gaussians", 100, 2, False), ("wgan_gp_mnist", 24, 1, True)]
 )
 def test_killed_runs_end_in_the_same_bits(configs, tmp_path, name, steps, times, events):
     # A checkpoint every step or two, so that kills fall into savings.
