@@ -234,6 +234,7 @@ def test_unknown_names_are_refused_with_the_nearest():
 # TensorFlow Datasets
 
 
+@pytest.mark.slow
 @pytest.mark.component
 @pytest.mark.xdist_group("tfds")
 def test_the_fashion_mnist_config_trains_on_what_tfds_prepared(fashion_mnist_dir, tmp_path, capsys):
@@ -255,6 +256,7 @@ def test_the_fashion_mnist_config_trains_on_what_tfds_prepared(fashion_mnist_dir
     assert (tmp_path / "out" / "samples" / "4.png").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.component
 @pytest.mark.xdist_group("tfds")
 def test_tfds_prepares_and_serves_fashion_mnist(fashion_mnist_dir):

@@ -3,6 +3,7 @@ import io
 import json
 import shutil
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def archive(path, vendor):
 
 
 def check(out, expected):
-    rows = list(csv.DictReader((out / "metadata.csv").open()))
+    rows = list(csv.DictReader((out / "metadata.csv").open(encoding="utf-8")))
     assert len(rows) == expected(len(rows))
     for row in rows[:: max(1, len(rows) // 50)]:
         with Image.open(out / row["file_name"]) as image:
@@ -59,6 +60,11 @@ def check(out, expected):
             assert row["caption"] == row["caption"].lower().strip()
     source = data.open_source("folder", path=str(out), size=64, channels=3)
     assert source.num_examples == len(rows)
+    # The folder's examples are sorted by path.
+    assert source.captions == tuple(
+        row["caption"] for row in sorted(rows, key=lambda r: Path(r["file_name"]))
+    )
+    assert source.spec.attributes == ()
     return {row["file_name"]: row["caption"] for row in rows}, source
 
 
@@ -95,6 +101,7 @@ def test_mistakes_are_refused(tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.component
 def test_the_real_packages(tmp_path):
     component(shutil.which("npm") is not None, "npm", "install Node.js")

@@ -347,8 +347,8 @@ def refused(run, *arguments, opened=True):
         (["--workdir={run}", "--metrics=copying", "--num=9"], "give --held_out=SPLIT"),
         (["--images={run}", "--metrics=path_length", "--backbone=x", *DIGITS], "is a generator's"),
         (["--workdir={run}", "--every", "--best"], "--best is one checkpoint and --every all"),
-        (["--workdir={run}", "--data.split=test"], "no split 'test' of digits"),
-        (["--workdir={run}", "--metrics=copying", "--held_out=test"], "no split 'test' of digits"),
+        (["--workdir={run}", "--data.split=tests"], "unknown data.split 'tests'"),
+        (["--workdir={run}", "--metrics=copying", "--held_out=tests"], "unknown data.split 'tests'"),
         (["--images={run}", "--raw"], "--raw is about a run's generator"),
         (["--images={run}"], "there is no run that tells data.name: give --data.name"),
         (

@@ -111,7 +111,7 @@ def main(argv: list[str]) -> None:
         rows = []
         for vendor, archive in fetch(Path(temporary)).items():
             rows += unpack(archive, vendor, partial)
-        with (partial / "metadata.csv").open("w", newline="") as file:
+        with (partial / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("file_name", "caption"), *rows])
         partial.rename(out)
     print(f"wrote {len(rows)} pictures of 64×64 to {out}")

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from jaxgan.data.images import fit
-from jaxgan.data.source import Source, from_examples
+from jaxgan.data import splits
+from jaxgan.data.combine import split as choose_split
+from jaxgan.data.images import fit, image_shape
+from jaxgan.data.source import Source, Spec, from_examples, make_spec
 from jaxgan.errors import SetupError
 
 
@@ -20,24 +22,28 @@ class ArrayExamples:
         self._arrays = arrays
 
     def __len__(self) -> int:
-        return len(self._arrays["real"])
+        return len(next(iter(self._arrays.values())))
 
     def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         return {name: array[indices] for name, array in self._arrays.items()}
 
 
-def from_arrays(images: np.ndarray, labels: np.ndarray | None = None) -> Source:
-    """A source of images held in memory.
+def from_arrays(
+    images: np.ndarray, labels: np.ndarray | None = None, *, classes: int | None = None
+) -> Source:
+    """Makes a source of images held in memory.
 
     Args:
       images: (N, H, W, C) uint8.
       labels: (N,) integers, if there are any.
+      classes: how many classes the labels are of; None for the largest label and one.
 
     Returns:
       The source.
 
     Raises:
-      SetupError: the images are none, or not uint8 of that shape, or the labels are not N.
+      SetupError: the images are none, or not uint8 of that shape, or the labels are not N, of that many
+        classes.
     """
     if images.ndim != 4 or images.dtype != np.uint8 or not len(images):
         raise SetupError(
@@ -48,7 +54,13 @@ def from_arrays(images: np.ndarray, labels: np.ndarray | None = None) -> Source:
         if labels.shape != (len(images),):
             raise SetupError(f"labels of shape {labels.shape} for {len(images)} images: give one each")
         arrays["labels"] = labels.astype(np.int32)
-    return from_examples(ArrayExamples(arrays), images.shape[1:])
+        classes = int(labels.max()) + 1 if classes is None else classes
+        if labels.min() < 0 or labels.max() >= classes:
+            raise SetupError(
+                f"labels {labels.min()} to {labels.max()} of {classes} classes: give 0 to {classes - 1}"
+            )
+    spec = make_spec(images.shape[1:], labelled=labels is not None, classes=classes)
+    return from_examples(ArrayExamples(arrays), spec)
 
 
 @functools.cache
@@ -70,9 +82,41 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
     return table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1].astype(np.int32)
 
 
-def from_digits(*, size: int = 28, channels: int = 1, **_: Any) -> Source:
-    """The embedded digits as a source, resized (antialiased) to sizes other than their own 28."""
+def digits_spec(*, size: int, channels: int, split: str | None = None, **_: Any) -> Spec:
+    """The spec of :func:`from_digits`; nothing is read, so that a slice's length is not checked."""
+    if split:
+        splits.parse(split)
+    return make_spec(image_shape(size, channels), labelled=True, classes=10)
+
+
+def from_digits(
+    *,
+    size: int = 28,
+    channels: int = 1,
+    split: str | None = None,
+    **_: Any,
+) -> Source:
+    """Makes the source of the embedded digits.
+
+    Args:
+      size: side in pixels, to which they are resized (antialiased) if it is not their own 28.
+      channels: 1 for grey, 3 for colour.
+      split: ``train`` (350 of each class), ``validation`` (50), ``test`` (100), or a slice of one, in which
+        classes take turns; None for all 5,000, in the file's order.
+
+    Returns:
+      The source.
+
+    Raises:
+      SetupError: there is no such split, or the package that holds the digits is not installed.
+    """
+    spec = digits_spec(size=size, channels=channels, split=split)
     images, labels = load_digits()
     if (size, channels) != (28, 1):
         images = np.stack([fit(Image.fromarray(image[..., 0]), size, channels) for image in images])
-    return from_arrays(images, labels)
+    source = from_examples(
+        ArrayExamples({"real": images, "labels": labels}),
+        spec,
+        splits=splits.stratified(labels, validation=50, test=100),
+    )
+    return choose_split(source, split) if split else source

@@ -1,17 +1,18 @@
 """A person's own folder of pictures."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from jaxgan.data.arrays import from_arrays
-from jaxgan.data.images import fit
-from jaxgan.data.source import Source, from_examples
+from jaxgan.data import metadata, splits
+from jaxgan.data.arrays import ArrayExamples
+from jaxgan.data.images import fit, image_shape
+from jaxgan.data.source import Source, Spec, from_examples, make_spec
 from jaxgan.errors import SetupError
 
 # Decoded pictures up to this many bytes are kept in memory, more are read again at each use.
@@ -39,34 +40,38 @@ def find(path: Path) -> list[Path]:
 class FolderExamples:
     """Random access to pictures decoded at each use."""
 
-    def __init__(self, files: list[Path], labels: np.ndarray, decode: Callable[[Path], np.ndarray]):
-        self._files, self._labels, self._decode = files, labels, decode
+    def __init__(
+        self, files: list[Path], columns: Mapping[str, np.ndarray], decode: Callable[[Path], np.ndarray]
+    ):
+        self._files, self._columns, self._decode = files, columns, decode
 
     def __len__(self) -> int:
         return len(self._files)
 
     def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         real = np.stack([self._decode(self._files[i]) for i in indices])
-        return {"real": real, "labels": self._labels[indices]}
+        return {"real": real, **{name: column[indices] for name, column in self._columns.items()}}
 
 
-def from_folder(*, path: str | None, size: int, channels: int, skip_bad: bool = False, **_: Any) -> Source:
-    """A source of the pictures below a folder, in any format Pillow reads; sub-folders are labels.
+class _Listing(NamedTuple):
+    """What is known of a folder without decoding its pictures.
 
-    Every file is decoded once before training, so that none can stop it later.
-
-    Args:
-      path: the folder.
-      size: side to which pictures are centre-cropped and resized (antialiased), in pixels.
-      channels: 1 for grey, 3 for colour.
-      skip_bad: whether files that cannot be decoded are left out and counted.
-
-    Returns:
-      The source; label k is the k-th sub-folder (at any depth) in sorted order.
-
-    Raises:
-      SetupError: there is no such folder, it holds no pictures, or one cannot be decoded.
+    Attributes:
+      files: the N pictures.
+      names: their paths below the folder, without the files' endings.
+      columns: the fields of a sample besides the picture, (N, ...) each.
+      spec: of the source.
+      captions: (N,) texts, None if there are none.
     """
+
+    files: list[Path]
+    names: list[str]
+    columns: dict[str, np.ndarray]
+    spec: Spec
+    captions: tuple[str, ...] | None
+
+
+def _list(path: str | None, size: int, channels: int) -> _Listing:
     if not path:
         raise SetupError('data.path is empty: data.name "folder" needs --config.data.path=FOLDER')
     root = Path(path).expanduser()
@@ -75,8 +80,44 @@ def from_folder(*, path: str | None, size: int, channels: int, skip_bad: bool = 
     files = find(root)
     if not files:
         raise SetupError(f"data.path {str(path)!r} holds no images: put .png or .jpg files in it")
-    decode = functools.partial(_decode, size=size, channels=channels)
-    keep = len(files) * size * size * channels <= MEMORY_LIMIT
+    places = [file.relative_to(root) for file in files]
+    folders, labels = np.unique([str(place.parent) for place in places], return_inverse=True)
+    columns = {"labels": labels.astype(np.int32)}
+    captions: tuple[str, ...] | None = None
+    attributes: tuple[str, ...] = ()
+    if (root / metadata.NAME).is_file():
+        found = metadata.read(root / metadata.NAME, [place.as_posix() for place in places])
+        captions, attributes = found.captions, found.names
+        if attributes:
+            columns["attributes"] = found.attributes
+    spec = make_spec(
+        image_shape(size, channels), labelled=True, classes=len(folders), attributes=attributes
+    )
+    return _Listing(files, [place.with_suffix("").as_posix() for place in places], columns, spec, captions)
+
+
+def folder_spec(
+    *, path: str | None = None, size: int, channels: int, split: str | None = None, **_: Any
+) -> Spec:
+    """The spec of :func:`from_folder`; files are listed and not decoded.
+
+    Without a path the number of classes is not known: a dry run needs no pictures.
+
+    Raises:
+      SetupError: there is no such folder or split, it holds no pictures, or its metadata are malformed.
+    """
+    if not path:
+        return make_spec(image_shape(size, channels), labelled=True)
+    listing = _list(path, size, channels)
+    if split:
+        splits.choose(splits.hashed(listing.names), split)
+    return listing.spec
+
+
+def _decode_all(
+    files: list[Path], decode: Callable[[Path], np.ndarray], *, keep: bool, skip_bad: bool
+) -> tuple[list[int], list[np.ndarray]]:
+    """Decodes every file once; the indices of those that can be, and their pictures if they are kept."""
 
     def attempt(file: Path) -> tuple[np.ndarray | None, Exception | None]:
         try:
@@ -95,13 +136,61 @@ def from_folder(*, path: str | None, size: int, channels: int, skip_bad: bool = 
             " files out with --config.data.skip_bad=True"
         )
     good = [i for i, (_, error) in enumerate(results) if error is None]
+    return good, [image for image, _ in results if image is not None]
+
+
+def from_folder(
+    *,
+    path: str | None = None,
+    size: int,
+    channels: int,
+    skip_bad: bool = False,
+    split: str | None = None,
+    **_: Any,
+) -> Source:
+    """Makes a source of the pictures below a folder, in any format Pillow reads; sub-folders are labels.
+
+    Every file is decoded once before training, so that none can stop it later. If the folder holds a file
+    ``metadata.csv``, its texts are captions and its numbers are attributes, see ``jaxgan.data.metadata``.
+
+    Args:
+      path: the folder.
+      size: side to which pictures are centre-cropped and resized (antialiased), in pixels.
+      channels: 1 for grey, 3 for colour.
+      skip_bad: whether files that cannot be decoded are left out and counted.
+      split: ``train`` (80 %), ``validation`` (10 %), ``test`` (10 %), or a slice of one; None for all.
+        Which split a file is in depends on a hash of its path below the folder, without its ending.
+
+    Returns:
+      The source; label k is the k-th sub-folder (at any depth) that holds pictures, in sorted order.
+
+    Raises:
+      SetupError: there is no such folder or split, it holds no pictures, one cannot be decoded, or its
+        metadata are malformed.
+    """
+    listing = _list(path, size, channels)
+    parts = splits.hashed(listing.names)
+    chosen = splits.choose(parts, split) if split else np.arange(len(listing.files))
+    decode = functools.partial(_decode, size=size, channels=channels)
+    keep = len(chosen) * size * size * channels <= MEMORY_LIMIT
+    files = [listing.files[i] for i in chosen]
+    good, images = _decode_all(files, decode, keep=keep, skip_bad=skip_bad)
     if not good:
         raise SetupError(f"data.path {str(path)!r} holds no image that can be decoded")
-    folders = [str(files[i].parent.relative_to(root)) for i in good]
-    labels = np.unique(folders, return_inverse=True)[1].astype(np.int32)
+    chosen = chosen[good]
+    columns = {name: column[chosen] for name, column in listing.columns.items()}
+    examples: Any
     if keep:
-        source = from_arrays(np.stack([image for image, _ in results if image is not None]), labels)
+        examples = ArrayExamples({"real": np.stack(images), **columns})
     else:
-        examples = FolderExamples([files[i] for i in good], labels, decode)
-        source = from_examples(examples, (size, size, channels))
-    return source._replace(num_skipped=len(errors))
+        examples = FolderExamples([files[i] for i in good], columns, decode)
+    captions = None if listing.captions is None else tuple(listing.captions[i] for i in chosen)
+    source = from_examples(
+        examples, listing.spec, captions=captions, splits={} if split else _among(parts, chosen)
+    )
+    return source._replace(num_skipped=len(files) - len(good))
+
+
+def _among(parts: Mapping[str, np.ndarray], kept: np.ndarray) -> dict[str, np.ndarray]:
+    """The splits as indices among the files that are kept, which are given in ascending order."""
+    return {name: np.searchsorted(kept, part[np.isin(part, kept)]) for name, part in parts.items()}

@@ -1,7 +1,24 @@
 """Pictures of any size and mode to uint8 arrays."""
 
+import numbers
+
 import numpy as np
 from PIL import Image, ImageOps
+
+from jaxgan.errors import SetupError
+
+
+def image_shape(size: int, channels: int) -> tuple[int, int, int]:
+    """The shape (size, size, channels) of images that are fitted to a size.
+
+    Raises:
+      SetupError: the size is not a whole number of at least 1, or the channels are neither 1 nor 3.
+    """
+    if not isinstance(size, numbers.Integral) or isinstance(size, bool) or size < 1:
+        raise SetupError(f"data.size is {size!r}: give a whole number of at least 1")
+    if channels not in (1, 3):
+        raise SetupError(f"data.channels is {channels!r}: give 1 for grey or 3 for colour")
+    return (int(size), int(size), int(channels))
 
 
 def _convert(image: Image.Image, channels: int) -> Image.Image:

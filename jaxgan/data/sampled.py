@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxgan.data.curves import spiral, swiss_roll
 from jaxgan.data.points import Problem, gaussian, grid, mixture, parallel_lines, ring, uniforms
-from jaxgan.data.source import Source
+from jaxgan.data.source import Source, make_conditions, make_spec
 from jaxgan.errors import SetupError, unknown
 
 Array = jax.Array
@@ -54,6 +54,19 @@ def make_problem(name: str, *, path: str | None = None, seed: int = 0, **options
         raise SetupError(f"data.name {name}: {error}") from error
 
 
+class PointExamples:
+    """Random access to the numbers that make a problem's points; an index always has the same point."""
+
+    def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        # Another stream than any run's, whose keys are folds of its seed's.
+        key = np.asarray(jax.random.key_data(jax.random.key(0xE8A)))
+        return {
+            "key": np.broadcast_to(key, (len(indices), *key.shape)),
+            "update": np.zeros(len(indices), np.uint32),
+            "row": np.asarray(indices, np.int32),
+        }
+
+
 def from_problem(problem: Problem) -> Source:
     """An endless source of a problem's points.
 
@@ -90,4 +103,12 @@ def from_problem(problem: Problem) -> Source:
         keys, update, row = batch["key"], batch["update"], batch["row"]
         return {"real": jax.vmap(jax.vmap(point))(keys, update, row), "row": row}
 
-    return Source(batches=batches, prepare=prepare, shape=(problem.dim,), problem=problem)
+    spec = make_spec((problem.dim,))
+    return Source(
+        batches=batches,
+        prepare=prepare,
+        spec=spec,
+        conditions=make_conditions(spec),
+        examples=PointExamples(),
+        problem=problem,
+    )

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from jaxgan.data.images import fit
-from jaxgan.data.source import Source, from_examples
+from jaxgan.data.images import fit, image_shape
+from jaxgan.data.source import Source, Spec, from_examples, make_spec
 from jaxgan.errors import SetupError, unknown
 
 
@@ -38,25 +38,8 @@ class TFDSExamples:
         return out
 
 
-def from_tfds(
-    name: str, *, path: str | None, size: int, channels: int, split: str = "train", **_: Any
-) -> Source:
-    """A source of the images of a TFDS dataset.
-
-    Args:
-      name: of the dataset, e.g. ``"fashion_mnist"``.
-      path: TFDS's data folder; None for its default, ``~/tensorflow_datasets``.
-      size: side to which images are centre-cropped and resized (antialiased), in pixels.
-      channels: 1 for grey, 3 for colour.
-      split: in TFDS's syntax.
-
-    Returns:
-      The source; ``labels`` if the dataset has a feature ``label``.
-
-    Raises:
-      SetupError: there is no such dataset or split, it has no images, or it cannot be prepared; the
-        message then says how to place its files by hand.
-    """
+def _builder(name: str, path: str | None) -> Any:
+    """A dataset's builder, which knows what the dataset holds and has not downloaded it."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         import tensorflow_datasets as tfds
@@ -69,7 +52,7 @@ def from_tfds(
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     try:
-        builder = tfds.builder(name, data_dir=path or None, file_format="array_record")
+        return tfds.builder(name, data_dir=path or None, file_format="array_record")
     except (tfds.core.DatasetNotFoundError, ValueError) as error:
         names = [f"tfds/{builder}" for builder in tfds.list_builders()]
         if f"tfds/{name.split('/')[0].split(':')[0]}" in names:
@@ -78,6 +61,45 @@ def from_tfds(
                 f"data.name tfds/{name}: {' '.join(str(error).split())[:300]}{remedy}"
             ) from error
         raise unknown("data.name", f"tfds/{name}", names) from error
+
+
+def _spec(builder: Any, size: int, channels: int) -> Spec:
+    features = builder.info.features or {}
+    labelled = "label" in features
+    classes = getattr(features["label"], "num_classes", None) if labelled else None  # a ClassLabel has one
+    return make_spec(image_shape(size, channels), labelled=labelled, classes=classes)
+
+
+def tfds_spec(name: str, *, path: str | None = None, size: int, channels: int, **_: Any) -> Spec:
+    """The spec of :func:`from_tfds`, by what the dataset's builder knows; nothing is downloaded.
+
+    Raises:
+      SetupError: there is no such dataset.
+    """
+    return _spec(_builder(name, path), size, channels)
+
+
+def from_tfds(
+    name: str, *, path: str | None = None, size: int, channels: int, split: str | None = None, **_: Any
+) -> Source:
+    """Makes a source of the images of a TFDS dataset.
+
+    Args:
+      name: of the dataset, e.g. ``"fashion_mnist"``.
+      path: TFDS's data folder; None for its default, ``~/tensorflow_datasets``.
+      size: side to which images are centre-cropped and resized (antialiased), in pixels.
+      channels: 1 for grey, 3 for colour.
+      split: in TFDS's syntax; None for ``train``.
+
+    Returns:
+      The source; ``labels`` if the dataset has a feature ``label``.
+
+    Raises:
+      SetupError: there is no such dataset or split, it has no images, or it cannot be prepared; the
+        message then says how to place its files by hand.
+    """
+    split = split or "train"
+    builder = _builder(name, path)
     try:
         builder.download_and_prepare()
     except Exception as error:  # downloads fail in as many ways as there are servers
@@ -94,4 +116,4 @@ def from_tfds(
         data_source = builder.as_data_source(split=split)
     except (KeyError, ValueError) as error:
         raise unknown("data.split", split, builder.info.splits) from error
-    return from_examples(TFDSExamples(data_source, size, channels), (size, size, channels))
+    return from_examples(TFDSExamples(data_source, size, channels), _spec(builder, size, channels))

@@ -1,0 +1,235 @@
+"""Sources made of other sources: several at once, a function of one, a part of one."""
+
+import functools
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import chex
+import grain
+import jax
+import numpy as np
+
+from jaxgan.data import splits
+from jaxgan.data.source import Chosen, Conditions, Source, Spec, image_batches
+from jaxgan.errors import SetupError
+
+Array = jax.Array
+Batch = Mapping[str, Array]
+T = TypeVar("T")
+
+RESERVED = ("row", "name", "path", "seed", "paired")  # they mean something else in a batch or a config
+
+
+def split(source: Source, name: str) -> Source:
+    """Takes a split of a source, such as ``"train"``, ``"test"`` or ``"train[:500]"``.
+
+    Args:
+      source: one that has ``splits``.
+      name: a split, or a slice of one in the syntax of TensorFlow Datasets.
+
+    Returns:
+      The source of these examples alone, in the split's order; its spec is that of the whole.
+
+    Raises:
+      SetupError: the source has no such split, or the slice is empty or too long.
+    """
+    chosen = splits.choose(source.splits, name)
+    examples = Chosen(source.examples, chosen)
+    captions = source.captions
+    return source._replace(
+        batches=functools.partial(image_batches, examples),
+        examples=examples,
+        num_examples=len(examples),
+        captions=None if captions is None else tuple(captions[i] for i in chosen),
+        splits={},
+    )
+
+
+def mapped(
+    source: Source, function: Callable[[Batch], dict[str, Array]], spec: Spec | None = None
+) -> Source:
+    """Changes the prepared batches of a source by a function, such as an augmentation.
+
+    Args:
+      source: whose batches they are.
+      function: takes a prepared batch, whose arrays have shape (n_critic, B, ...), and returns another
+        one; it is traced inside the train step. ``row`` is kept if the function leaves it out.
+      spec: of what it returns; found by tracing the function if not given.
+
+    Returns:
+      The source. Its conditions are those of fields that the function keeps.
+    """
+
+    def apply(batch: Batch) -> dict[str, Array]:
+        return {"row": batch["row"], **function(batch)}
+
+    if spec is None:
+        spec = _spec_after(apply, source.spec)
+    fields = spec.fields
+
+    def conditions(key: Array, rows: Array) -> dict[str, Array]:
+        return {name: x for name, x in source.conditions(key, rows).items() if name in fields}
+
+    return source._replace(
+        prepare=lambda batch: apply(source.prepare(batch)), spec=spec, conditions=conditions, problem=None
+    )
+
+
+def _spec_after(function: Callable[[Batch], dict[str, Array]], spec: Spec) -> Spec:
+    axes = (2, 3)  # two numbers that tell the axes apart
+    batch = {name: jax.ShapeDtypeStruct((*axes, *x.shape), x.dtype) for name, x in spec.fields.items()}
+    out = jax.eval_shape(function, batch)
+    chex.assert_tree_shape_prefix(out, axes)
+    # Tracing sorts the names; the fields that stay keep their order.
+    names = [
+        *(name for name in spec.fields if name in out),
+        *(name for name in out if name not in spec.fields),
+    ]
+    fields = {name: jax.ShapeDtypeStruct(out[name].shape[len(axes) :], out[name].dtype) for name in names}
+    classes = spec.classes if "labels" in fields else None
+    kept = fields.get("attributes") == spec.fields.get("attributes")
+    return Spec(fields, classes, spec.attributes if kept else ())
+
+
+def _rename(part: str, field: str) -> str:
+    if part == "real" or field == "row":
+        return field
+    return part if field == "real" else f"{part}_{field}"
+
+
+def _merge(parts: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
+    """One mapping of all parts' fields by their new names; ``row`` is the same in all."""
+    return {_rename(part, name): x for part, fields in parts.items() for name, x in fields.items()}
+
+
+def zipped_spec(specs: Mapping[str, Spec]) -> Spec:
+    """The spec of :func:`zipped` by those of its parts.
+
+    Raises:
+      SetupError: there are no parts, or a part's name will not do.
+    """
+    if not specs:
+        raise SetupError("data.name zipped has no parts: give sections such as data.a and data.b")
+    owners: dict[str, str] = {}
+    for part, spec in specs.items():
+        if not part.isidentifier() or part in RESERVED:
+            raise SetupError(f"data.{part} cannot be a part's name: give another, such as a, b or real")
+        for name in spec.fields:
+            new = _rename(part, name)
+            if name != "row" and owners.setdefault(new, part) != part:
+                raise SetupError(
+                    f"data.{owners[new]} and data.{part} would both make the field {new}: rename one"
+                )
+    own = specs.get("real", Spec({}))
+    return Spec(_merge({part: spec.fields for part, spec in specs.items()}), own.classes, own.attributes)
+
+
+class _ZippedExamples:
+    """Random access to the examples of several sources, one of each at an index."""
+
+    def __init__(self, examples: Mapping[str, Any], length: int | None):
+        self._examples, self._length = examples, length
+
+    def __len__(self) -> int:
+        if self._length is None:
+            raise TypeError("these examples are endless")
+        return self._length
+
+    def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        return _raw({part: examples[indices] for part, examples in self._examples.items()})
+
+
+def _raw(parts: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
+    """One mapping of all parts' raw fields; they are told apart again before each part's ``prepare``."""
+    return {
+        field if part == "real" or field == "row" else f"{part}/{field}": x
+        for part, fields in parts.items()
+        for field, x in fields.items()
+    }
+
+
+def zipped_conditions(parts: Mapping[str, Conditions], *, paired: bool = False) -> Conditions:
+    """Makes the conditions of :func:`zipped` of those of its parts.
+
+    Args:
+      parts: by name, ``conditions(key, rows)`` each.
+      paired: whether the parts share their key.
+    """
+
+    def conditions(key: Array, rows: Array) -> dict[str, Array]:
+        keys = {part: jax.random.fold_in(key, _code(part)) for part in parts}
+        return _merge({part: of(key if paired else keys[part], rows) for part, of in parts.items()})
+
+    return conditions
+
+
+def _code(part: str) -> int:
+    return zlib.crc32(part.encode())
+
+
+def zipped(sources: Mapping[str, Source], *, paired: bool = False) -> Source:
+    """Joins sources, such as two domains of images, to one that has the fields of all.
+
+    The field ``real`` of a part called ``a`` becomes ``a``, its ``labels`` become ``a_labels``, and other
+    fields likewise; ``row`` is shared by all parts. So ``{"a": ring, "b": grid}`` has the fields ``a``,
+    ``b`` and ``row``. Only a part called ``real`` keeps its fields' own names. Conditions are renamed in
+    the same way.
+
+    Args:
+      sources: the parts by name.
+      paired: whether example i of each part belongs to example i of the others. All parts then share the
+        seed that shuffles them and the key of their conditions. Otherwise each part has its own of both,
+        which depend on the part's name.
+
+    Returns:
+      The source. It has as many examples as the shortest part, each made of one example of every part. Its
+      classes, attributes, problem and captions are those of the part ``real``, if there is one.
+
+    Raises:
+      SetupError: there are no parts, a part's name will not do, or paired parts differ in length.
+    """
+    spec = zipped_spec({part: source.spec for part, source in sources.items()})
+    lengths = {part: source.num_examples for part, source in sources.items()}
+    if paired and len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{part} has {length or 'endless'}" for part, length in lengths.items())
+        raise SetupError(f"data.paired is True and {listed} examples: give parts of one length")
+    length = min((length for length in lengths.values() if length is not None), default=None)
+    codes = {part: 0 if paired else _code(part) for part in sources}
+
+    def batches(*, seed: int, n_critic: int, batch_size: int) -> grain.MapDataset:
+        parts = {
+            part: source.batches(seed=seed ^ codes[part], n_critic=n_critic, batch_size=batch_size)
+            for part, source in sources.items()
+        }
+
+        def batch(step: int) -> dict[str, np.ndarray]:
+            return _raw({part: stream[step] for part, stream in parts.items()})
+
+        return grain.MapDataset.range(min(map(len, parts.values()))).map(batch)
+
+    def prepare(batch: Batch) -> dict[str, Array]:
+        raw: dict[str, dict[str, Array]] = {part: {"row": batch["row"]} for part in sources}
+        for name, x in batch.items():
+            part, slash, field = name.partition("/")
+            if slash and part in sources:
+                raw[part][field] = x
+            elif name != "row":
+                raw["real"][name] = x
+        return _merge({part: source.prepare(raw[part]) for part, source in sources.items()})
+
+    real = sources.get("real")
+    captions = real.captions if real else None
+    return Source(
+        batches=batches,
+        prepare=prepare,
+        spec=spec,
+        conditions=zipped_conditions(
+            {part: source.conditions for part, source in sources.items()}, paired=paired
+        ),
+        examples=_ZippedExamples({part: source.examples for part, source in sources.items()}, length),
+        num_examples=length,
+        num_skipped=sum(source.num_skipped for source in sources.values()),
+        problem=real.problem if real else None,
+        captions=None if captions is None else captions[:length],
+    )
