@@ -1,4 +1,4 @@
-"""FLOPs of the compiled train step against those that the algorithm needs, for every config.
+"""FLOPs of the compiled train step against those that the algorithm needs, for all that is counted by hand.
 
     python -m benchmarks.flops [--only=dcgan_mnist,sngan_cifar10] [--batch=N]
 
@@ -16,14 +16,12 @@ Nothing is trained, no dataset is read, no TPU or GPU is needed; all configs tak
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 from jax import export
 from ml_collections import ConfigDict
 
-import experiments.configs
 from benchmarks import arithmetic, command
 from benchmarks.arithmetic import Layer, Network
 from experiments import build, cli, costs, hlo
@@ -32,6 +30,9 @@ from jaxgan.steps import GAN, train_step
 
 PyTree = Any
 WANTED = 1.02
+# What is counted by hand: systems, by the role of their second player, and networks.
+COUNTED = {"adversarial": "critic", "began": "autoencoder"}
+FAMILIES = ("dcgan", "mlp", "resnet")
 
 
 def minimal(layer: Layer) -> int:
@@ -52,15 +53,27 @@ def minimal(layer: Layer) -> int:
     return (-(-out // 2) * (taps + 1) * stride) ** 2 * inputs * outputs
 
 
+def uncounted(config: ConfigDict) -> str:
+    """Returns why a config is not counted by hand; nothing if it is."""
+    if config.gan.name not in COUNTED:
+        return f"system {config.gan.name} is not counted by hand"
+    for values in config.models.values():
+        if values.family not in FAMILIES:
+            return f"family {values.family} is not counted by hand"
+    return ""
+
+
 def networks(config: ConfigDict) -> tuple[Network, Network]:
     """The layers of a config's generator and critic.
 
     Raises:
-      ValueError: one of a family or with a normalisation that is not counted by hand.
+      ValueError: of a system, a family or with a normalisation that is not counted by hand.
     """
-    shape, dim = build.sample_shape(config), config.latent.dim
+    if reason := uncounted(config):
+        raise ValueError(reason)
+    shape, dim = build.spec_of(config).shape, config.latent.dim
     size, channels = shape[0], shape[-1]
-    ours, theirs = config.models.generator, config.models.critic
+    ours, theirs = config.models.generator, config.models[COUNTED[config.gan.name]]
     spectral = theirs.get("norm") == "spectral"
     if ours.get("norm") == "spectral":
         raise ValueError("a spectrally normalised generator is not counted by hand")
@@ -76,7 +89,7 @@ def networks(config: ConfigDict) -> tuple[Network, Network]:
         "mlp": lambda: arithmetic.mlp(math.prod(shape), theirs.hidden, 1),
         "resnet": lambda: arithmetic.resnet_critic(size, channels, theirs.width, spectral),
     }
-    if config.loss == build.BEGAN:
+    if config.gan.name == "began":
         if theirs.family != "mlp":
             raise ValueError(f"an auto-encoder of family {theirs.family} is not counted by hand")
         middle = (*theirs.hidden, theirs.code, *reversed(theirs.hidden))
@@ -88,19 +101,25 @@ def needed(config: ConfigDict, batch: int, count: arithmetic.Count) -> int:
     """FLOPs that one step of a config needs, by hand.
 
     Raises:
-      ValueError: its penalties are not counted by hand.
+      ValueError: its system or its penalties are not counted by hand.
     """
-    penalties = [name for name, values in config.get("penalties", {}).items() if values.weight]
-    if penalties not in ([], ["gradient_penalty"]):
+    layers = networks(config)
+    penalties = {name: x for name, x in config.get("penalties", {}).items() if x.weight}
+    if set(penalties) - {"gradient_penalty"}:
         raise ValueError(f"penalties {', '.join(penalties)} are not counted by hand")
-    return arithmetic.step(
-        *networks(config),
-        batch=batch,
-        n_critic=config.n_critic,
-        gradient_penalty=bool(penalties),
-        curved=config.models.critic.get("norm") == "layer",
-        count=count,
-    )
+
+    def step(penalised: bool) -> int:
+        return arithmetic.step(
+            *layers,
+            batch=batch,
+            n_critic=config.n_critic,
+            gradient_penalty=penalised,
+            curved=config.models[COUNTED[config.gan.name]].get("norm") == "layer",
+            count=count,
+        )
+
+    interval = penalties["gradient_penalty"].get("every", 1) if penalties else 1
+    return step(False) + (step(bool(penalties)) - step(False)) // interval
 
 
 class Step(NamedTuple):
@@ -113,14 +132,12 @@ class Step(NamedTuple):
 
 def open_step(config: ConfigDict, batch: int, gan: GAN) -> Step:
     """A config's train step for a batch, on samples as the losses take them."""
-    shape = build.sample_shape(config)
-    samples = {
-        "real": jax.ShapeDtypeStruct((config.n_critic, batch, *shape), "float32"),
-        "row": jax.ShapeDtypeStruct((config.n_critic, batch), "int32"),
-    }
+    samples = jax.eval_shape(lambda: build.spec_of(config).zeros(max(config.n_critic, 1), batch))
 
     def step(state: PyTree, batch: PyTree) -> tuple[PyTree, PyTree]:
-        return train_step(state, batch, gan=gan, ema_decay=config.ema_decay)
+        return train_step(
+            state, batch, gan=gan, ema_decay=build.ema_decay(config), n_critic=config.n_critic
+        )
 
     return Step(step, jax.eval_shape(build.initializer(config, gan)), samples)
 
@@ -152,9 +169,15 @@ def compare(config: ConfigDict, batch: int, gan: GAN | None = None) -> dict[str,
     }
 
 
+def load(name: str) -> ConfigDict:
+    """A config by its name, of several stages the last one's."""
+    return build.stage_configs(cli.load(f"{name}.py").values)[-1].config
+
+
 def names() -> list[str]:
-    """Every config's."""
-    return sorted(path.stem for path in Path(experiments.configs.__path__[0]).glob("[a-z]*.py"))
+    """Those of the configs that are counted by hand."""
+    known = [name.removesuffix(".py") for name in cli.list_configs()]
+    return [name for name in known if not uncounted(load(name))]
 
 
 def main() -> None:
@@ -166,7 +189,7 @@ def main() -> None:
     print(f"{'config':<22} {'batch':>5}  {'kind':<8}{'needed':>15}{'compiled':>15}   ratio")
     worst = 0.0
     for name in chosen:
-        config = cli.load(f"{name}.py").values
+        config = load(name)
         batch = given.batch or config.batch_size
         for kind, (by_hand, compiled) in compare(config, batch).items():
             ratio = compiled / by_hand

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import data, latents, losses, optimizers, parallel, penalties
-from jaxgan.gans.unconditional import unconditional
+from jaxgan import data, latents, losses, optimizers, parallel, regularizers
+from jaxgan.gans.adversarial import adversarial
 from jaxgan.models import dcgan, mlp, resnet
 from jaxgan.steps import GAN, train_step
 
@@ -22,7 +22,7 @@ def _gan(
     generator: Any, critic: Any, loss: str, dim: int, b1: float = 0.5, b2: float = 0.999, **more: Any
 ) -> GAN:
     tx = optimizers.build("adam", learning_rate=2e-4, b1=b1, b2=b2)
-    return unconditional(
+    return adversarial(
         generator,
         critic,
         loss=losses.get(loss),
@@ -31,10 +31,6 @@ def _gan(
         prior=functools.partial(latents.normal, dim=dim),
         **more,
     )
-
-
-def _gradient_penalty(critic_fn: Any, real: jax.Array, fake: jax.Array, key: jax.Array) -> jax.Array:
-    return 10.0 * penalties.gradient_penalty(critic_fn, real, fake, key)
 
 
 def _images(n_critic: int, batch: int, size: int) -> dict[str, np.ndarray]:
@@ -49,7 +45,8 @@ def _dcgan64() -> tuple[GAN, Any, int]:
 
 def _wgan_gp32() -> tuple[GAN, Any, int]:
     pair = dcgan.Generator(32), dcgan.Critic(norm="layer")
-    gan = _gan(*pair, "wasserstein", 100, 0.0, 0.9, penalties={"gradient_penalty": _gradient_penalty})
+    penalty = regularizers.penalty("gradient_penalty", weight=10.0)
+    gan = _gan(*pair, "wasserstein", 100, 0.0, 0.9, regularizers={"gradient_penalty": penalty})
     return gan, _images(5, 64, 32), 0
 
 
@@ -86,7 +83,7 @@ def prepare(name: str) -> Prepared:
     gan, given, members = BUILDERS[name]()
     if members:  # shared by as many devices as there are cores
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
-    mesh = parallel.device_mesh()
+    mesh = parallel.device_mesh(axis=parallel.MEMBERS_AXIS if members else parallel.AXIS)
     points = data.open_source("ring", path="", seed=0) if isinstance(given, int) else None
     if points:
         batches = points.batches(seed=0, n_critic=1, batch_size=given)

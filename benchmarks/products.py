@@ -35,7 +35,7 @@ def contractions(program: hlo.Program) -> list[Contraction]:
                 tuple(hlo.axes(x, f"{side}_{kind}_dims") for side in ("lhs", "rhs"))
                 for kind in ("contracting", "batch")
             )
-            found += [(left, right, (contracted, batched))] * times
+            found += [(left, right, (contracted, batched))] * round(times)
     return found
 
 

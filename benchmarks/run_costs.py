@@ -32,7 +32,7 @@ MODULES = (
     "jaxgan.optimizers",
     "jaxgan.layers",
     "jaxgan.steps",
-    "jaxgan.gans.unconditional",
+    "jaxgan.gans.adversarial",
     "jaxgan.data",
     "jaxgan.checkpoint",
 )
@@ -61,14 +61,14 @@ def child(what: str, config: str, options: dict[str, int], cache: str | None = N
 
 def watch(what: str) -> None:
     """Within a child: runs ``experiments.run`` and notes what is asked for, step by step or log by log."""
-    from experiments import cli, loop, run
+    from experiments import cli, loop, run, training
 
     seen: list[Any] = []
     report, save, iterate, make_step = (
-        loop.Report.__call__,
+        training.Report.__call__,
         loop.checkpoint.save,
-        loop.data.iterate,
-        loop.make_step,
+        training.data.iterate,
+        training.make_step,
     )
     waited, savings = [0.0], [0]
 
@@ -110,13 +110,13 @@ def watch(what: str) -> None:
         return step
 
     wrapped: list[tuple[Any, str, Any]] = [
-        (loop.Report, "__call__", logged),
-        (loop.data, "iterate", timed_batches),
+        (training.Report, "__call__", logged),
+        (training.data, "iterate", timed_batches),
     ]
     if what == "saves":
         wrapped.append((loop.checkpoint, "save", every_other_save))
     if what == "start":
-        wrapped.append((loop, "make_step", first_step))
+        wrapped.append((training, "make_step", first_step))
     with ExitStack() as stack:
         for owner, name, by in wrapped:
             stack.enter_context(mock.patch.object(owner, name, by))

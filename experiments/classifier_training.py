@@ -128,19 +128,17 @@ def train(split: Split, recipe: Recipe) -> PyTree:
 
         def loss(params: PyTree) -> tuple[Array, PyTree]:
             variables = {"params": params, **state.model_state}
-            out, model_state = state.apply_fn(variables, real, train=True, mutable=["batch_stats"])
+            out, model_state = model.apply(variables, real, train=True, mutable=["batch_stats"])
             losses = optax.softmax_cross_entropy_with_integer_labels(out["logits"], labels)
             return jnp.mean(losses), model_state
 
         (value, model_state), grads = jax.value_and_grad(loss, has_aux=True)(state.params)
-        return state.apply_gradients(grads, model_state), value
+        return state.apply_gradients(grads, model_state, tx, state.updates), value
 
     variables = model.init(jax.random.fold_in(key, 0), jnp.zeros((1, *SHAPE)), train=False)
     # One device, for as many as there are would sum in another order each time.
     mesh = parallel.device_mesh(jax.local_devices()[:1])
-    state = parallel.replicate(
-        TrainState.create(variables=variables, apply_fn=model.apply, tx=tx, ema=False), mesh
-    )
+    state = parallel.replicate(TrainState.create(variables=variables, tx=tx, ema=False), mesh)
     arrays = parallel.replicate({"images": split.train_images, "labels": split.train_labels}, mesh)
     run = parallel.jit_step(step, mesh)
     for epoch in range(1, recipe.epochs + 1):

@@ -6,7 +6,7 @@ import importlib.util
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -120,7 +120,7 @@ class _FromSource(SourceFileLoader):
 
 def _load_module(path: Path) -> ModuleType:
     if path.suffix != ".py":
-        raise SetupError(f"config {path} is not a Python file: give one that ends in .py")
+        raise SetupError(f"{path} is not a Python file: give one that ends in .py")
     loader = _FromSource(f"_config_{path.stem}", str(path))
     spec = importlib.util.spec_from_loader(loader.name, loader)
     assert spec is not None
@@ -169,6 +169,22 @@ def unshared(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
     )
 
 
+def with_values(config: config_dict.ConfigDict, values: Mapping[str, Any]) -> config_dict.ConfigDict:
+    """Copies a config with other values, perhaps traced, in the fields given by dotted names."""
+    copy = unshared(config)
+    with copy.ignore_type():
+        for name, value in values.items():
+            *parents, field = name.split(".")
+            node = copy
+            for parent in parents:
+                if parent not in node:
+                    node[parent] = config_dict.ConfigDict()
+                node = node[parent]
+            # Its own: a config may give several points the same section, and change a field of it for each.
+            node[field] = unshared(value) if isinstance(value, config_dict.ConfigDict) else value
+    return copy
+
+
 def flatten(config: config_dict.ConfigDict, prefix: str = "") -> dict[str, Any]:
     """A config's leaves by their dotted names; empty sections, whose names may tell, too.
 
@@ -206,9 +222,14 @@ def _take(argv: list[str], flag: str) -> str | None:
 def read_flags(argv: Sequence[str], values: flags.FlagValues, usage: str) -> None:
     """Parses argv into flag values; ``--help`` prints the usage and exits.
 
+    Every command has the flag ``--systems``: Python files of one's own that add to
+    :data:`jaxgan.gans.SYSTEMS` and :data:`jaxgan.models.FAMILIES`. They are run, so only the user names
+    them, and no file of a work directory does.
+
     Raises:
       SetupError: a flag is unknown or its value malformed.
     """
+    flags.DEFINE_list("systems", [], "Files of one's own systems, with commas.", flag_values=values)
     if any(argument in ("-h", "-help", "--help") for argument in argv[1:]):
         print(f"{usage}\n{values.get_help()}")
         sys.exit(0)
@@ -218,6 +239,16 @@ def read_flags(argv: Sequence[str], values: flags.FlagValues, usage: str) -> Non
         raise SetupError(str(error)) from error
     if len(rest) > 1:
         raise SetupError(f"unexpected argument {rest[1]!r}: flags are written --name=value")
+    for file in values.systems:
+        path = Path(file).expanduser()
+        if not path.is_file():
+            raise SetupError(f"--systems {file}: there is no such file")
+        try:
+            _load_module(path)
+        except SetupError:
+            raise
+        except Exception as error:
+            raise SetupError(f"--systems {file}: {type(error).__name__}: {error}") from error
 
 
 def read_config(argv: Sequence[str], values: flags.FlagValues, usage: str) -> Config:

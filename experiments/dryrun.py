@@ -1,7 +1,7 @@
 """Compiles a config's train step for TPUs that are not there, and says what it would cost.
 
     python -m experiments.dryrun --config=dcgan_celeba.py --topology=v5e:16x16 [--config.field=value ...]
-        [--batch] [--json | --json=FILE]
+        [--batch] [--stage=N] [--json | --json=FILE]
 
 No TPU, no dataset and no training: it needs libtpu, the TPU compiler (pip install "jaxgan[tpu]"), and a
 minute or two. Times and rates are bounds by the chip's datasheet, or the compiler's estimates; none is a
@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments import build, cli, costs, loop, tables, tpu, workdir
+from experiments import build, cli, costs, tables, tpu, training, workdir
 from jaxgan import data, parallel
 from jaxgan.errors import SetupError
 from jaxgan.steps import GAN
@@ -48,10 +47,10 @@ class Task(NamedTuple):
 
 def stand_in(config: ConfigDict) -> data.Source:
     """The source of a config without its dataset: one black picture stands for them all."""
-    shape = build.sample_shape(config)
-    if len(shape) != 3:
+    spec = build.spec_of(config)
+    if not spec.images:
         return data.open_source(**config.data)  # points are functions, there is nothing to open
-    return data.from_arrays(np.zeros((1, *shape), np.uint8), np.zeros(1, np.int32))
+    return data.stand_in(spec)
 
 
 def compile_step(task: Task, batch_size: int) -> tpu.Compiled:
@@ -69,13 +68,13 @@ def compile_step(task: Task, batch_size: int) -> tpu.Compiled:
     """
     config, gan, source, topology = task
     state = jax.eval_shape(build.initializer(config, gan))
-    raw = source.batches(seed=build.data_seed(config), n_critic=config.n_critic, batch_size=1)[0]
+    slices = max(config.n_critic, 1)
+    raw = source.batches(seed=build.data_seed(config), n_critic=slices, batch_size=1)[0]
     batch = {
-        name: jax.ShapeDtypeStruct((config.n_critic, batch_size, *x.shape[2:]), x.dtype)
-        for name, x in raw.items()
+        name: jax.ShapeDtypeStruct((slices, batch_size, *x.shape[2:]), x.dtype) for name, x in raw.items()
     }
     return tpu.compile_ahead(
-        loop.make_step(gan, source, config, topology.mesh),
+        training.make_step(gan, source, config, topology.mesh),
         tpu.placed(state, topology),
         tpu.placed(batch, topology, None, parallel.AXIS),
     )
@@ -163,6 +162,7 @@ def summarise(task: Task, name: str, batch_size: int, compiled: tpu.Compiled) ->
         "name": name,
         "topology": topology.name,
         "unit": topology.unit,
+        "samples": "images" if task.source.spec.images else "points",
         "devices": devices,
         "batch_size": batch_size,
         "batch_size_per_device": batch_size // devices,
@@ -207,6 +207,7 @@ def main(argv: list[str]) -> None:
     values = flags.FlagValues()
     flags.DEFINE_string("topology", None, "Chip and shape, such as v5e:16x16.", flag_values=values)
     flags.DEFINE_bool("batch", False, "Find the largest batch a chip that fits.", flag_values=values)
+    flags.DEFINE_integer("stage", None, "Which stage of a run of several; the last.", flag_values=values)
     flags.DEFINE_string("json", None, "Print JSON, or write it to this file.", flag_values=values)
     argv = ["--json=-" if argument in ("--json", "-json") else argument for argument in argv]
     loaded = cli.read_config(argv, values, __doc__ or "")
@@ -215,7 +216,13 @@ def main(argv: list[str]) -> None:
         raise SetupError("no --topology given: give --topology=CHIP:SHAPE, such as v5e:2x4")
     if values.json not in (None, "-"):
         cli.out_file("json", values.json)
-    build.check(config)
+    build.check_all(config)
+    stages = build.stage_configs(config)
+    if values.stage is not None and not 1 <= values.stage <= len(stages):
+        raise SetupError(f"--stage is {values.stage}: {name} has stages 1 to {len(stages)}")
+    config = stages[(values.stage or len(stages)) - 1].config
+    if config.get("parallel", "jit") == "pmap":
+        raise SetupError("config field parallel is 'pmap': a dry run compiles with jit, give that")
     topology = tpu.open_topology(values.topology)
     devices, unit = topology.mesh.size, topology.unit
     task = Task(config, build.build(config), stand_in(config), topology)
@@ -223,6 +230,8 @@ def main(argv: list[str]) -> None:
     def say(text: str) -> None:
         print(text, file=sys.stderr if values.json == "-" else sys.stdout, flush=True)
 
+    if len(stages) > 1:
+        say(f"stage {values.stage or len(stages)} of {len(stages)}\n")
     if values.batch:
         found: dict[int, tpu.Compiled] = {}
 

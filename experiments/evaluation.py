@@ -165,7 +165,13 @@ def statistics(path: Path) -> tuple[Measured, dict[str, Any]]:
 
 
 def path_length(
-    run: restore.Run, backbone: Backbone, *, truncation: float | None, num: int, seed: int
+    run: restore.Run,
+    backbone: Backbone,
+    *,
+    asked: restore.Asked,
+    truncation: float | None,
+    num: int,
+    seed: int,
 ) -> float:
     """The perceptual path length of a run's generator, by distances of a network's features.
 
@@ -178,7 +184,9 @@ def path_length(
       num: how many paths.
       seed: of their ends.
     """
-    latent, player = run.config.latent, run.state.generator
+    if "latent" not in run.config:
+        raise SetupError(f"metric path_length walks between latents: {run.config.gan.name} draws none")
+    latent, state = run.config.latent, run.state
     key = jax.random.fold_in(jax.random.key(seed), WALK_KEY)
     ends = [
         latents.PRIORS[latent.prior](
@@ -189,10 +197,10 @@ def path_length(
         for end in range(2)
     ]
 
+    # The two ends of a walk are of one row, and so are asked for under the same conditions.
     @jax.jit
     def generate(z: jax.Array) -> jax.Array:
-        variables = {"params": player.ema_params, **player.ema_model_state}
-        return (player.apply_fn(variables, z, False) + 1) * 127.5
+        return (asked.sample(state, key, jnp.zeros(len(z), jnp.int32), {"z": z}) + 1) * 127.5
 
     @jax.jit
     def distance(a: jax.Array, b: jax.Array) -> jax.Array:

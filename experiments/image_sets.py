@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from experiments.sampling import Sampler
 from jaxgan import data, parallel
 from jaxgan.data import folder
 from jaxgan.data.images import as_it_is
 from jaxgan.errors import SetupError
 from jaxgan.state import GANState
-from jaxgan.steps import GAN
 
 BATCH = 64  # images at a time
 
@@ -154,24 +155,36 @@ def of_folder(path: Path, channels: int, *, numbered: bool = False) -> ImageSet:
     return images._replace(facts=facts)
 
 
-def generated(gan: GAN, state: GANState, *, num: int, seed: int, facts: Mapping[str, Any]) -> ImageSet:
+def generated(
+    sample: Sampler,
+    state: GANState,
+    *,
+    num: int,
+    seed: int,
+    facts: Mapping[str, Any],
+    given: Callable[[np.ndarray], dict[str, Any]] = lambda rows: {},
+    labels: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
+) -> ImageSet:
     """Samples of a state, quantised as saved pictures are; each pass draws them anew, always the same.
 
     Args:
-      gan: the system.
+      sample: ``sample(state, key, rows, given)``, from :func:`experiments.sampling.sampler`.
       state: whose averaged generator draws.
       num: how many.
       seed: of the latents.
       facts: what else the receipt is to say of them.
+      given: ``given(rows)``, what else the samples are asked for.
+      labels: ``labels(key, rows)``, the classes asked for; None where there are none.
     """
     mesh = parallel.device_mesh()
     size = -(-BATCH // mesh.size) * mesh.size
-    sample, key = jax.jit(gan.sample), jax.random.key(seed)
+    draw_rows, key = jax.jit(sample), jax.random.key(seed)
     state = parallel.replicate(state, mesh)
 
     def draw(start: int) -> np.ndarray:
-        rows = parallel.shard_batch({"row": np.arange(start, start + size, dtype=np.int32)}, mesh, axis=0)
-        return np.asarray(sample(state, key, rows))
+        rows = np.arange(start, start + size, dtype=np.int32)
+        asked = parallel.shard_batch({"row": rows, **given(rows)}, mesh, axis=0)
+        return np.asarray(draw_rows(state, key, asked.pop("row"), asked))
 
     def batches() -> Iterator[Batch]:
         for start in range(0, num, size):
@@ -179,9 +192,19 @@ def generated(gan: GAN, state: GANState, *, num: int, seed: int, facts: Mapping[
             samples = draw(start)[: num - start]
             if not np.isfinite(samples).all():
                 raise SetupError(f"samples {start} to {start + len(samples) - 1} are not finite numbers")
-            yield Batch(data.to_uint8(samples), None)
+            asked = None
+            if labels is not None:
+                asked = np.asarray(labels(key, jnp.arange(start, start + len(samples))))
+            yield Batch(data.to_uint8(samples), asked)
 
-    shape = jax.eval_shape(gan.sample, state, key, {"row": np.arange(size)}).shape[1:]
+    rows = np.arange(size)
+    shapes = jax.eval_shape(sample, state, key, rows, given(rows))
+    if not hasattr(shapes, "shape"):
+        raise SetupError(
+            f"the samples are of several kinds, {', '.join(shapes)}, and no set of images: give"
+            " --metrics=NAME of the system's own measures"
+        )
+    shape = shapes.shape[1:]
     return ImageSet(num, shape, batches, {"count": num, "seed": seed, **facts})
 
 

@@ -1,34 +1,21 @@
-"""The one training loop: batches in, files out."""
+"""The one training loop, of runs and of groups of a sweep: batches in, checkpoints and events out."""
 
-import json
-import math
 import signal
-import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import numpy as np
-from ml_collections import ConfigDict
-from tqdm import tqdm
 
-from experiments import build, pictures, workdir
 from experiments.cli import RunFailed
-from experiments.progress import Progress
-from jaxgan import checkpoint, data, minibatch, parallel
-from jaxgan.state import GANState, TrainState
-from jaxgan.steps import GAN, train_step
+from jaxgan import checkpoint
+from jaxgan.stages import Stage, stage_of
 
-NUM_IMAGES = 64
-NUM_POINTS = 1024
-SURFACE = 64  # logits along a side of the square that is drawn
-SAMPLE_KEY = 0x5A3D  # folded into the seed's key: the latents of the sample pictures, fixed over a run
+PyTree = Any
+
 # Steps dispatched before the host waits for one. The device never idles, and a signal is not kept waiting.
 AHEAD = 2
 
@@ -65,16 +52,8 @@ class NotFiniteError(Exception):
     """A loss or a gradient is no longer a number; the message names the step and the player."""
 
 
-def check_finite(step: int, metrics: Mapping[str, float]) -> None:
-    """Raises NotFiniteError if a player's loss or gradient is not finite."""
-    for player in ("critic", "generator"):
-        for kind, name in (("loss", f"{player}_loss"), ("gradient", f"{player}_grad_norm")):
-            if name in metrics and not math.isfinite(metrics[name]):
-                raise NotFiniteError(f"step {step}: the {player}'s {kind} is {metrics[name]}")
-
-
 def last_good(manager: checkpoint.Manager) -> str:
-    """The newest checkpoint on disk, for a run that has failed."""
+    """Returns the newest checkpoint on disk, for a run that has failed."""
     # Should the saving itself have failed, then that is the failure being reported.
     with suppress(Exception):
         manager.wait_until_finished()
@@ -83,252 +62,163 @@ def last_good(manager: checkpoint.Manager) -> str:
     return str(manager.directory / str(max(steps))) if steps else "none"
 
 
-class Report:
-    """Tells a person how far a run is: a bar on a terminal, plain lines elsewhere."""
+def restore(
+    manager: checkpoint.Manager, abstract_at: Callable[[int], PyTree]
+) -> checkpoint.Restored | None:
+    """Reads the newest whole checkpoint; says of damaged ones that they are set aside, and does so.
 
-    def __init__(self, start: int, config: ConfigDict, unit: str):
-        self._config, self._unit = config, unit
-        self._step, self._time = start, time.monotonic()
-        self._rate = 0.0
-        terminal = sys.stderr.isatty()
-        layout = "step {n_fmt}/{total_fmt} |{bar}|{postfix}"
-        self._bar = (
-            tqdm(total=config.num_steps, initial=start, bar_format=layout, file=sys.stderr)
-            if terminal
-            else None
-        )
+    Args:
+      manager: of the checkpoints.
+      abstract_at: the shapes of the state in the checkpoint of a step.
 
-    def __call__(self, step: int, metrics: Mapping[str, float]) -> float:
-        """Shows a logged step; returns the samples per second since the last one."""
-        now = time.monotonic()
-        steps = (step - self._step) / max(now - self._time, 1e-9)
-        self._step, self._time = step, now
-        # The first interval holds the compilation: the estimate starts afresh with the second.
-        self._rate = steps if self._rate < steps / 4 else 0.7 * self._rate + 0.3 * steps
-        left = (self._config.num_steps - step) / max(self._rate, 1e-9)
-        eta = f"{int(left) // 3600}:{int(left) // 60 % 60:02}:{int(left) % 60:02}"
-        speed = steps * self._config.batch_size
-        text = (
-            f"{speed:,.0f} {self._unit}/s, critic_loss {metrics['critic_loss']:.4g},"
-            f" generator_loss {metrics['generator_loss']:.4g}, ETA {eta}"
-        )
-        if self._bar is None:
-            print(f"step {step}/{self._config.num_steps}, {text}", flush=True)
-        else:
-            self._bar.set_postfix_str(text, refresh=False)
-            self._bar.update(step - self._bar.n)
-        return speed
+    Returns:
+      The checkpoint, None if there is none.
 
-    def close(self) -> None:
-        """Leaves the bar as it stands."""
-        if self._bar is not None:
-            self._bar.close()
-
-
-def make_step(
-    gan: GAN, source: data.Source, config: ConfigDict, mesh: jax.sharding.Mesh
-) -> Callable[..., Any]:
-    """The compiled step on raw batches of a source: prepares them and trains."""
-
-    def step(state: GANState, batch: Mapping[str, jax.Array]) -> tuple[GANState, dict[str, jax.Array]]:
-        return train_step(state, source.prepare(batch), gan=gan, ema_decay=config.ema_decay)
-
-    return parallel.jit_step(step, mesh)
-
-
-def real_points(source: data.Source, config: ConfigDict) -> np.ndarray | None:
-    """Real points to draw behind generated ones, None for images."""
-    if len(source.shape) == 3:
-        return None
-    batch = source.batches(seed=build.data_seed(config), n_critic=1, batch_size=NUM_POINTS)[0]
-    return np.asarray(jax.jit(source.prepare)(batch)["real"][0])
-
-
-def make_sample(gan: GAN, source: data.Source, config: ConfigDict) -> Callable[[GANState, int], np.ndarray]:
-    """A function of a state and its step that makes its picture, always of the same latents."""
-    sample = jax.jit(gan.sample)
-    key = jax.random.fold_in(jax.random.key(config.seed), SAMPLE_KEY)
-    rows = np.arange(NUM_IMAGES if len(source.shape) == 3 else NUM_POINTS)
-    real = real_points(source, config)
-    log_density = source.problem.log_density if source.problem else None
-    surface = None
-    if real is not None and source.shape == (2,):
-        surface = make_surface(pictures.square(real, real))
-
-    def draw(state: GANState, step: int) -> np.ndarray:
-        samples = np.asarray(sample(state, key, {"row": rows}))
-        behind = surface(state) if surface else None
-        return pictures.picture(samples, real, f"step {step}", log_density, behind)
-
-    return draw
-
-
-def make_surface(limit: float) -> Callable[[GANState], np.ndarray | None]:
-    """A function of a state to its critic's logits over a square around the origin, rows upwards.
-
-    None for a critic that gives a point no logit of its own: an auto-encoder, or one that compares samples.
+    Raises:
+      SetupError: there are checkpoints and none can be read.
     """
-    line = np.linspace(-limit, limit, SURFACE)
-    plane = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2).astype(np.float32)
-
-    @jax.jit
-    def judge(critic: TrainState) -> jax.Array:
-        return critic.apply_fn({"params": critic.params, **critic.model_state}, plane, False)
-
-    def surface(state: GANState) -> np.ndarray | None:
-        if minibatch.COLLECTION in state.critic.model_state:
-            return None
-        logits = np.asarray(judge(state.critic))
-        return logits.reshape(SURFACE, SURFACE) if logits.ndim == 1 else None
-
-    return surface
+    restored, damaged = checkpoint.restore(manager, abstract_at)
+    for item in damaged:
+        path = checkpoint.set_aside(manager, item)
+        print(
+            f"checkpoint {item.path} is damaged ({item.reason}): skipped, kept as {path.name}", flush=True
+        )
+    return restored
 
 
-@contextmanager
-def event_writer(directory: Path) -> Iterator[Callable[[], Any]]:
-    """TensorBoard's writer, loaded in the background; calling what is yielded waits for it."""
+class Event(NamedTuple):
+    """Something that is done at some steps.
 
-    def load() -> Any:
-        # It loads TensorFlow, seconds in which the step is compiled.
-        from clu import metric_writers
+    Attributes:
+      due: whether it is done at a step; at the last one it is always done.
+      act: ``act(step, state, metrics)``, the state on devices and settled, the metrics on the host.
+    """
 
-        return metric_writers.SummaryWriter(str(directory))
+    due: Callable[[int], bool]
+    act: Callable[[int, PyTree, Mapping[str, Any]], None]
 
-    with ThreadPoolExecutor(1) as pool:
-        loaded = pool.submit(load)
-        try:
-            yield loaded.result
-        finally:
-            if loaded.exception() is None:
-                loaded.result().close()
+
+class Program(NamedTuple):
+    """What is trained.
+
+    Attributes:
+      stages: in order. Their ``init`` and ``carry`` deal in what a checkpoint holds.
+      place: puts what a checkpoint holds on the devices, as a stage's step takes it.
+      collect: ``collect(step, state)``, what a checkpoint holds, of a state on the devices.
+      check: ``check(step, metrics)``, raises NotFiniteError if the program cannot go on.
+      events: done in this order.
+      checkpoint_every: steps between checkpoints.
+      info: ``info(seconds)``, what a checkpoint says besides its state, after so many seconds of training.
+    """
+
+    stages: Sequence[Stage]
+    place: Callable[[PyTree], PyTree]
+    collect: Callable[[int, PyTree], PyTree]
+    check: Callable[[int, Mapping[str, Any]], None]
+    events: Sequence[Event]
+    checkpoint_every: int
+    info: Callable[[float], dict[str, Any]]
+
+
+class Trained(NamedTuple):
+    """What training came to.
+
+    Attributes:
+      state: the last one, on the devices.
+      state_sha256: hash of its checkpoint.
+      seconds: of training, over all processes of the run.
+    """
+
+    state: PyTree
+    state_sha256: str
+    seconds: float
 
 
 def train(
-    config: ConfigDict,
-    gan: GAN,
-    source: data.Source,
-    directory: Path,
+    program: Program,
     manager: checkpoint.Manager,
     restored: checkpoint.Restored | None,
-    state: GANState,
-    mesh: jax.sharding.Mesh,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Trains from a state to the config's number of steps.
+    state: PyTree,
+    signals: Sequence[int],
+    *,
+    seconds: float = 0.0,
+    title: str = "",
+    advice: str = "",
+) -> Trained:
+    """Trains a program from a state to the end of its last stage.
 
     Args:
-      config: the run's.
-      gan: its system.
-      source: its data.
-      directory: its work directory.
+      program: what is trained.
       manager: its checkpoints.
-      restored: the checkpoint the state came from, None at the start.
-      state: where to begin, replicated over the mesh; it is donated.
-      mesh: the devices.
-      progress: scores the run as it goes on; None if its config asks for no score.
-
-    Returns:
-      The receipt, written to ``receipt.json`` too.
+      restored: the checkpoint that the state came from, None at the start.
+      state: where to begin, on the devices; it is donated.
+      signals: those received; at the first the loop saves and stops.
+      seconds: of training before.
+      title: how a failure's message begins.
+      advice: what a failure of numbers is to be met with.
 
     Raises:
-      RunFailed: the run cannot go on; the message names the step and the last good checkpoint.
+      RunFailed: it cannot go on; the message names the step and the last good checkpoint.
       Stopped: by a signal; the state is saved.
     """
-    start = int(state.step)
-    began = time.monotonic() - (restored.info["wall_time"] if restored else 0.0)
-    step_fn = make_step(gan, source, config, mesh)
-    draw = make_sample(gan, source, config)
-    stream = source.batches(
-        seed=build.data_seed(config), n_critic=config.n_critic, batch_size=config.batch_size
-    )
-    batches = data.iterate(stream, start, config.num_steps)
-    report = Report(start, config, "images" if len(source.shape) == 3 else "points")
-    metrics_path = directory / "metrics.jsonl"
-    workdir.trim_metrics(metrics_path, start)
+    untils = [stage.until for stage in program.stages]
+    step = int(restored.state.step) if restored else 0
+    began, number = time.monotonic() - seconds, stage_of(untils, step)
+    saved_step, saved_hash = (step, restored.state_sha256) if restored else (None, "")
     pending: deque[tuple[int, dict[str, jax.Array]]] = deque()
-    saved_step, saved_hash = (start, restored.state_sha256) if restored else (None, "")
+    values: Mapping[str, Any] = {}
 
-    def settle() -> dict[str, float]:
-        """Waits for all dispatched steps, makes sure that they were numbers, returns the last one's."""
-        values: dict[str, float] = {}
+    def settle() -> None:
+        """Waits for all dispatched steps and checks what they came to."""
+        nonlocal values
         fetched = jax.device_get([metrics for _, metrics in pending])
-        for (number, _), metrics in zip(pending, fetched, strict=True):
-            values = {name: float(value) for name, value in metrics.items()}
-            check_finite(number, values)
+        for (at, _), found in zip(pending, fetched, strict=True):
+            values = found
+            program.check(at, found)
         pending.clear()
-        return values
 
-    def info() -> dict[str, Any]:
-        return {"config": workdir.as_json(config), "wall_time": time.monotonic() - began}
-
-    def save(state: GANState) -> None:
+    def save() -> None:
         nonlocal saved_step, saved_hash
-        saved_step, saved_hash = step, checkpoint.save(manager, state, info())
+        settle()
+        info = program.info(time.monotonic() - began)
+        saved_step, saved_hash = step, checkpoint.save(manager, program.collect(step, state), info)
 
-    step = start
-    with ExitStack() as stack:
-        signals = stack.enter_context(catch_signals())
-        metrics_file = stack.enter_context(metrics_path.open("a"))
-        try:
-            if start == 0:
-                pictures.save(directory / "samples" / "0.png", draw(state, 0))
-            # Not before the picture: drawing may load matplotlib, and so does TensorFlow.
-            writer = stack.enter_context(event_writer(directory / "tensorboard"))
-            while step < config.num_steps and not signals:
+    try:
+        while not signals:
+            stage = program.stages[number]
+            for batch in stage.batches(step, stage.until):
+                if signals:
+                    break
                 step += 1
-                batch = parallel.shard_batch(next(batches), mesh)
-                state, metrics = step_fn(state, batch)
+                state, metrics = stage.step(state, batch)
                 pending.append((step, metrics))
                 if len(pending) > AHEAD:
                     jax.block_until_ready(pending[-AHEAD - 1][1])
-                last = step == config.num_steps
-                if step % config.log_every == 0 or last:
-                    values = settle()
-                    speed = report(step, values)
-                    metrics_file.write(json.dumps({"step": step, **values}) + "\n")
-                    metrics_file.flush()
-                    writer().write_scalars(step, {**values, "samples_per_second": speed})
-                if step % config.sample_every == 0 or last:
-                    settle()
-                    events = writer()
-                    image = draw(state, step)
-                    pictures.save(directory / "samples" / f"{step}.png", image)
-                    events.write_images(step, {"samples": image[None]})
-                if progress and (step % config.score.every == 0 or last):
-                    settle()
-                    writer().write_scalars(step, progress(step, state, info()))
-                if step % config.checkpoint_every == 0 or last:
-                    settle()
-                    save(state)
-            if step < config.num_steps:  # a signal has ended the loop early
-                settle()
-                if step != saved_step:
-                    save(state)
-            manager.wait_until_finished()
-            if progress:
-                progress.close()
-            if step < config.num_steps:
-                raise Stopped(signals[0])
-        except Stopped:
-            raise
-        except NotFiniteError as error:
-            raise RunFailed(
-                f"{error}; last good checkpoint: {last_good(manager)}; try a lower learning rate or another"
-                " loss, in another --workdir"
-            ) from error
-        except Exception as error:
-            raise RunFailed(
-                f"step {step}: {type(error).__name__}: {error}; last good checkpoint: {last_good(manager)}"
-            ) from error
-        finally:
-            report.close()
-    result = workdir.receipt(
-        step=step,
-        state_sha256=saved_hash,
-        config=config,
-        wall_time=time.monotonic() - began,
-        examples=source.num_examples,
-        skipped=source.num_skipped,
-    )
-    workdir.write_json(directory / "receipt.json", result)
-    return result
+                last = step == untils[-1]
+                for event in program.events:
+                    if event.due(step) or last:
+                        settle()
+                        event.act(step, state, values)
+                if step % program.checkpoint_every == 0 or last:
+                    save()
+            if signals or number + 1 == len(program.stages):
+                break
+            number += 1
+            following = program.stages[number]
+            assert following.carry is not None
+            settle()
+            state = program.place(following.carry(program.collect(step, state), following.init()))
+        settle()
+        if step < untils[-1] and step != saved_step:  # a signal has ended the loop early
+            save()
+        manager.wait_until_finished()
+    except NotFiniteError as error:
+        raise RunFailed(f"{title}{error}; last good checkpoint: {last_good(manager)}; {advice}") from error
+    except Exception as error:
+        raise RunFailed(
+            f"{title}step {step}: {type(error).__name__}: {error};"
+            f" last good checkpoint: {last_good(manager)}"
+        ) from error
+    if step < untils[-1]:
+        raise Stopped(signals[0])
+    return Trained(state, saved_hash, time.monotonic() - began)

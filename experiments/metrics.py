@@ -86,6 +86,11 @@ def _by_class(name: str) -> Callable[[Sets], dict[str, float]]:
     return compute
 
 
+def _class_accuracy(sets: Sets) -> dict[str, float]:
+    assert sets.fake.labels is not None
+    return {"class_accuracy": float(np.mean(np.argmax(sets.fake.logits, -1) == sets.fake.labels))}
+
+
 def _kid(sets: Sets) -> dict[str, float]:
     counts = len(sets.real.features), len(sets.fake.features)
     size = min(SUBSET_SIZE, *counts)
@@ -163,6 +168,13 @@ METRICS: dict[str, Metric] = {
     ),
     "class_fid": Metric("inception", ("features", "labels"), _by_class("class_fid"), FRECHET, usual=False),
     "class_fcd": Metric("classifier", ("features", "labels"), _by_class("class_fcd"), FRECHET, usual=False),
+    "class_accuracy": Metric(
+        "classifier",
+        ("logits", "labels"),
+        _class_accuracy,
+        {"of": "samples that the network reads as the class they were asked for, or stand under"},
+        usual=False,
+    ),
     "ms_ssim": Metric(
         "",
         ("pixels", "labels"),
@@ -215,7 +227,7 @@ def usual(kind: str, *, statistics: bool) -> list[str]:
 
 
 def check_metrics(
-    names: Sequence[str], kind: str, *, statistics: bool, held_out: bool, folder: bool
+    names: Sequence[str], kind: str, *, statistics: bool, held_out: bool, folder: bool, labels: bool
 ) -> None:
     """Refuses metrics that do not exist, or cannot be made with what is given.
 
@@ -225,6 +237,7 @@ def check_metrics(
       statistics: whether the reference is someone's statistics instead of images.
       held_out: whether there are real images that training did not see.
       folder: whether what is scored is a folder, whose sub-folders are labels.
+      labels: whether what is scored has labels: a folder, or the samples of a system that reads them.
 
     Raises:
       SetupError: the message names those that would do.
@@ -240,9 +253,10 @@ def check_metrics(
             raise SetupError("metric copying needs images that training did not see: give --held_out=SPLIT")
         if name == "path_length" and folder:
             raise SetupError("metric path_length is a generator's: give --workdir, not --images")
-        if name.startswith("class_") and not folder:
+        if name.startswith("class_") and not labels:
             raise SetupError(
-                f"metric {name} needs samples with labels: give --images=FOLDER with sub-folders"
+                f"metric {name} needs samples with labels: give the run of a system that reads labels, or"
+                " --images=FOLDER with sub-folders"
             )
 
 

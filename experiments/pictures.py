@@ -1,14 +1,14 @@
 """Samples as pictures: a grid of images, a scatter plot or a histogram of points over real ones."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from jaxgan import files
 from jaxgan.data import to_uint8
@@ -16,11 +16,21 @@ from jaxgan.data import to_uint8
 LogDensity = Callable[[jax.Array], jax.Array]
 
 
-def grid(samples: np.ndarray) -> np.ndarray:
+def domain_of(name: str) -> str:
+    """Returns the field of real samples that a named part of samples is to look like.
+
+    >>> [domain_of(name) for name in ("a", "a_to_b", "a_cycle")]
+    ['a', 'b', 'a']
+    """
+    return name.rpartition("_to_")[2].removesuffix("_cycle")
+
+
+def grid(samples: np.ndarray, scale: int | None = None) -> np.ndarray:
     """Images in one nearly square grid, exactly as saved one by one; small ones enlarged by whole pixels.
 
     Args:
       samples: (N, H, W, C) float, in [−1, 1].
+      scale: by which they are enlarged; None for up to 56 pixels.
 
     Returns:
       (rows, columns, 3) uint8.
@@ -28,7 +38,7 @@ def grid(samples: np.ndarray) -> np.ndarray:
     images = to_uint8(samples)
     if images.shape[-1] == 1:
         images = np.repeat(images, 3, axis=-1)
-    scale = max(1, 56 // images.shape[1])
+    scale = scale or max(1, 56 // images.shape[1])
     images = images.repeat(scale, axis=1).repeat(scale, axis=2)
     count, height, width, channels = images.shape
     columns = int(np.ceil(np.sqrt(count)))
@@ -123,14 +133,92 @@ def _pixels(axes: Any) -> np.ndarray:
     return np.asarray(Image.open(buffer).convert("RGB"))
 
 
+def in_order(samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns samples of several kinds, each source before its translation, and that before its cycle.
+
+    >>> list(in_order(dict.fromkeys(["a", "a_cycle", "a_to_b", "b"])))
+    ['a', 'a_to_b', 'a_cycle', 'b']
+    """
+
+    def place(name: str) -> tuple[str, int]:
+        source = name.partition("_to_")[0].removesuffix("_cycle")
+        return source, ("_to_" in name) + 2 * name.endswith("_cycle")
+
+    return {name: samples[name] for name in sorted(samples, key=place)}
+
+
+def columns(samples: Mapping[str, np.ndarray], count: int = 16) -> np.ndarray:
+    """Images of several kinds, a column of each kind, with its name above: a source and its translations.
+
+    Args:
+      samples: by name, (N, H, W, C) float in [−1, 1], all of one shape; row i of each belongs together.
+      count: rows that are drawn, two to a line.
+
+    Returns:
+      (height, width, 3) uint8.
+    """
+    joined = np.concatenate([images[:count] for images in samples.values()], 2)
+    halves = np.array_split(joined, 2 if len(joined) > 1 else 1)
+    sheets = [_stack(half) for half in halves]
+    height = max(sheet.shape[0] for sheet in sheets)
+    sheets = [
+        np.pad(sheet, ((0, height - len(sheet)), (0, 0), (0, 0)), constant_values=127) for sheet in sheets
+    ]
+    header = Image.new("RGB", (sum(sheet.shape[1] for sheet in sheets), 14), "white")
+    draw = ImageDraw.Draw(header)
+    left = 0
+    for sheet in sheets:
+        for number, name in enumerate(samples):
+            draw.text((left + 4 + number * (sheet.shape[1] - 4) / len(samples), 1), name, fill="black")
+        left += sheet.shape[1]
+    return np.concatenate([np.asarray(header), np.concatenate(sheets, 1)])
+
+
+def _stack(images: np.ndarray) -> np.ndarray:
+    # A sheet of one column: as saved one by one, small ones enlarged by whole pixels.
+    rows = [grid(image[None], scale=max(1, 56 // images.shape[1])) for image in images]
+    return np.concatenate(rows)
+
+
+def panels(
+    samples: Mapping[str, np.ndarray],
+    real: Mapping[str, np.ndarray],
+    domain_of: Callable[[str], str],
+    title: str,
+) -> np.ndarray:
+    """Points of several kinds, a scatter plot of each over the real points of its domain.
+
+    Args:
+      samples: by name, (N, dim) points.
+      real: by domain, (M, dim) real points.
+      domain_of: a name to the domain that it should look like.
+      title: above each plot, before its name.
+    """
+    drawn = []
+    for name, points in samples.items():
+        truth = real[domain_of(name)]
+        kind = histogram if points.shape[1] == 1 else scatter
+        drawn.append(kind(points, truth, f"{title}: {name}", None))
+    lines = -(-len(drawn) // 3)
+    blank = np.full_like(drawn[0], 255)
+    drawn += [blank] * (lines * min(3, len(drawn)) - len(drawn))
+    wide = len(drawn) // lines
+    return np.concatenate([np.concatenate(drawn[i * wide : (i + 1) * wide], 1) for i in range(lines)])
+
+
 def picture(
-    samples: np.ndarray,
-    real: np.ndarray | None,
+    samples: Any,
+    real: Any,
     title: str,
     log_density: LogDensity | None = None,
     surface: np.ndarray | None = None,
 ) -> np.ndarray:
-    """A grid for images, a histogram for numbers, a scatter plot for points of more dimensions."""
+    """A grid for images, a histogram for numbers, a scatter plot for points; one each for dicts."""
+    if isinstance(samples, Mapping):
+        samples = in_order(samples)
+        if next(iter(samples.values())).ndim == 4:
+            return columns(samples)
+        return panels(samples, real or samples, domain_of if real else str, title)
     if samples.ndim == 4:
         return grid(samples)
     if samples.shape[1] == 1:

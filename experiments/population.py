@@ -10,22 +10,20 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import build
-from experiments.cli import flatten, unshared
+from experiments.cli import flatten, with_values
+from jaxgan import data, parallel
 from jaxgan.state import GANState, is_key
-from jaxgan.steps import Batch, train_step
+from jaxgan.steps import GAN, WATCHED, Batch, train_step, with_conditions
 
 Array = jax.Array
 PyTree = Any
-
-# Fields whose numbers may be traced, by how their dotted names begin: those that only enter arithmetic.
-TRACEABLE = ("seed", "ema_decay", "optimizers.", "penalties.", "remedies.", "began.")
 
 
 class Member(flax.struct.PyTreeNode):
     """One run; in a population every array has an axis of members before its own.
 
     Attributes:
-      state: the game's. One that failed stays as it was before the step it failed in.
+      state: the game's. One that failed stays as it was before the step it failed in, but for its clocks.
       values: by field, the numbers it does not share with the others.
       failed: int32, the step whose loss or gradient was not finite, 0 for none.
     """
@@ -39,7 +37,7 @@ class Population(flax.struct.PyTreeNode):
     """What a checkpoint of a population holds.
 
     Attributes:
-      step: generator updates done, int32.
+      step: steps done, int32.
       members: all of them.
     """
 
@@ -61,104 +59,90 @@ class Group(NamedTuple):
     indices: tuple[int, ...]
 
 
-def _traceable(name: str, value: Any) -> bool:
-    # A 0 leaves its penalty out of the program, and is part of the program's shape.
-    return name == "seed" or (isinstance(value, float) and value != 0 and name.startswith(TRACEABLE))
-
-
 def group(configs: Sequence[ConfigDict]) -> list[Group]:
     """Puts configs together that differ in traceable numbers only, in the order they first appear in."""
     found: dict[tuple[Any, ...], list[int]] = {}
     flat = [flatten(config) for config in configs]
+    traced = [build.traceable(config) for config in configs]
     for i, fields in enumerate(flat):
         shape = tuple(
-            (name, None if _traceable(name, value) else repr(value))
-            for name, value in sorted(fields.items())
+            (name, None if name in traced[i] else repr(value)) for name, value in sorted(fields.items())
         )
         found.setdefault(shape, []).append(i)
     groups = []
     for indices in found.values():
         values = {}
-        for name, value in flat[indices[0]].items():
+        for name in flat[indices[0]]:
             column = [flat[i][name] for i in indices]
-            if name == "seed" or (_traceable(name, value) and len(set(column)) > 1):
+            if name == "seed" or (name in traced[indices[0]] and len(set(column)) > 1):
                 values[name] = np.asarray(column, np.uint32 if name == "seed" else np.float32)
         groups.append(Group(configs[indices[0]], values, tuple(indices)))
     return groups
 
 
-def with_values(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
-    """A copy of a config with other values, perhaps traced, in the fields given by dotted names."""
-    copy = unshared(config)
-    with copy.ignore_type():
-        for name, value in values.items():
-            *parents, field = name.split(".")
-            node = copy
-            for parent in parents:
-                if parent not in node:
-                    node[parent] = ConfigDict()
-                node = node[parent]
-            # Its own: a config may give several points the same section, and change a field of it for each.
-            node[field] = unshared(value) if isinstance(value, ConfigDict) else value
-    return copy
-
-
-class Program(NamedTuple):
+class Functions(NamedTuple):
     """One member's functions, for a population to map.
 
     Attributes:
       init: ``init(values)``, the member at the start.
-      step: ``step(member, batch) -> (member, metrics)``, a step of ``train_step``; if it comes to a loss or
-        gradient that is not finite, the member stays as it was for good, and its metrics are NaN.
-      sample: ``sample(state, key, batch)``.
+      step: ``step(member, batch) -> (member, metrics)``, a step of ``train_step`` on a prepared batch; if
+        it comes to a loss or gradient that is not finite, the member stays as it was for good, but for its
+        clocks, and its metrics are NaN.
+      gan: the system with the first member's numbers, for sampling.
     """
 
-    init: Callable[[dict[str, Array]], Member]
+    init: Callable[[Mapping[str, Array]], Member]
     step: Callable[[Member, Batch], tuple[Member, dict[str, Array]]]
-    sample: Callable[..., Array]
+    gan: GAN
 
 
-def program(config: ConfigDict) -> Program:
-    """The functions of the members that a group's config stands for."""
-    plain = build.build(config)
-    # A state carries its optimiser, and an optimiser the numbers it was made with. A member's are traced
-    # and must not leave the function that traces them: outside, its state carries the group's.
-    outside = jax.tree.structure(jax.eval_shape(build.initializer(config, plain)))
+def functions(config: ConfigDict, source: data.Source) -> Functions:
+    """Returns the functions of the members that a config stands for.
 
-    def init(values: dict[str, Array]) -> Member:
+    Args:
+      config: a group's, or that of one of its stages.
+      source: its data.
+    """
+
+    stream = source.batches(
+        seed=build.data_seed(config), n_critic=max(config.n_critic, 1), batch_size=config.batch_size
+    )
+    raw = stream[0]  # all members share their batches, and a source reads them outside of any trace
+
+    def init(values: Mapping[str, Array]) -> Member:
         own = with_values(config, values)
-        leaves = jax.tree.leaves(build.initializer(own, build.build(own))())
-        return Member(jax.tree.unflatten(outside, leaves), values, jnp.int32(0))
+        state = build.build(own).init(jax.random.key(own.seed), source.prepare(raw))
+        return Member(state, dict(values), jnp.int32(0))
 
     def step(member: Member, batch: Batch) -> tuple[Member, dict[str, Array]]:
-        own = with_values(config, member.values)
-        gan = build.build(own)
-        inside = jax.tree.structure(jax.eval_shape(build.initializer(own, gan)))
-        old = jax.tree.leaves(member.state)
+        own, old = with_values(config, member.values), member.state
         state, metrics = train_step(
-            jax.tree.unflatten(inside, old), batch, gan=gan, ema_decay=own.ema_decay
+            old,
+            with_conditions(batch, old, source.conditions),
+            gan=build.build(own),
+            ema_decay=build.ema_decay(own),
+            n_critic=own.n_critic,
+            accumulate=own.get("accumulate", 1),
         )
-        finite = jnp.all(
-            jnp.isfinite(
-                jnp.stack([x for name, x in metrics.items() if name.endswith(("_loss", "_grad_norm"))])
-            )
-        )
+        finite = jnp.all(jnp.isfinite(jnp.stack([metrics[x] for x in WATCHED if x in metrics])))
         going = (member.failed == 0) & finite
-        new = [
-            now if is_key(now) else jnp.where(going, now, before)
-            for now, before in zip(jax.tree.leaves(state), old, strict=True)
-        ]
-        failed = jnp.where((member.failed == 0) & ~finite, member.state.step + 1, member.failed)
+
+        def keep(path: tuple[Any, ...], now: Array, before: Array) -> Array:
+            # All members share their clocks, whether they go on or not; keys never change.
+            return now if is_key(now) or parallel.is_clock(path) else jnp.where(going, now, before)
+
+        failed = jnp.where((member.failed == 0) & ~finite, old.step + 1, member.failed)
         metrics = {name: jnp.where(going, value, jnp.nan) for name, value in metrics.items()}
-        return Member(jax.tree.unflatten(outside, new), member.values, failed), metrics
+        kept = jax.tree_util.tree_map_with_path(keep, state, old)
+        return Member(kept, member.values, failed), metrics
 
-    return Program(init, step, plain.sample)
+    return Functions(init, step, build.build(config))
 
 
-def fill(members: PyTree, devices: int) -> PyTree:
+def pad_members(members: PyTree, devices: int) -> PyTree:
     """Adds copies of the last member until so many devices can share all evenly.
 
-    >>> fill(jnp.arange(5), 4).tolist()
+    >>> pad_members(jnp.arange(5), 4).tolist()
     [0, 1, 2, 3, 4, 4, 4, 4]
     """
     count = len(jax.tree.leaves(members)[0])

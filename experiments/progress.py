@@ -1,8 +1,9 @@
 """A cheap score while training, for a curve and for the best checkpoint: the config's section ``score``.
 
-Its fields are ``every`` and ``metric``, and for images ``num``, how many samples. Images may have another
-network than the dataset's own: ``backbone``, as ``experiments.evaluate`` takes it. The metric is fid by
-Inception, fcd by a classifier.
+Its fields are ``every`` and ``metric``. A metric of images, fid by Inception or fcd by a classifier, takes
+``num``, how many samples, and may have another network than the dataset's own: ``backbone``, as
+``experiments.evaluate`` takes it. A measure of the system's own, such as a VAE's ``elbo``, takes ``split``,
+the real samples it is measured on, where they are not those of training.
 """
 
 import json
@@ -20,15 +21,17 @@ from experiments import (
     classifier,
     evaluation,
     image_sets,
+    measuring,
     metrics,
-    population,
+    sampling,
     scores,
     workdir,
 )
+from experiments.cli import with_values
 from jaxgan import checkpoint, data
 from jaxgan.errors import SetupError, unknown
 from jaxgan.state import GANState
-from jaxgan.steps import GAN
+from jaxgan.steps import GAN, Measure
 
 FILE, BEST, RECEIPT = "scores.jsonl", "best", "scores_receipt.json"
 IMAGE_METRICS = {"classifier": "fcd", "inception": "fid"}  # by the kind of the network
@@ -43,9 +46,10 @@ def check(config: ConfigDict) -> None:
     """
     if "score" not in config:
         return
+    own = _measure(config)
     points = config.data.name in data.PROBLEMS
-    fields = FIELDS[:2] if points else FIELDS
-    known = fields if points else (*fields, "backbone")
+    fields = FIELDS[:2] if points or own else FIELDS
+    known = (*fields, "split") if own else fields if points else (*fields, "backbone")
     for name in config.score:
         if name not in known:
             raise unknown("score field", name, known)
@@ -57,6 +61,9 @@ def check(config: ConfigDict) -> None:
     for name, least in (("every", 1), ("num", 2)):
         if name in fields and config.score[name] < least:
             raise SetupError(f"config field score.{name} is {config.score[name]}: give at least {least}")
+    if own:
+        data.open_spec(**_scored_data(config))
+        return
     valid = tuple(scores.MEANINGS if points else IMAGE_METRICS.values())
     if config.score.metric not in valid:
         raise unknown("score.metric", config.score.metric, valid)
@@ -64,6 +71,16 @@ def check(config: ConfigDict) -> None:
         _check_backbone(config)
     elif config.score.metric in scores.OF_MODES and data.make_problem(**config.data).modes is None:
         raise SetupError(f"score.metric {config.score.metric}: {config.data.name} has no modes; give w1")
+
+
+def _measure(config: ConfigDict) -> Measure | None:
+    """Returns the measure of its own that a system is to be scored by, if it is one."""
+    return build.build(config).measures.get(config.score.get("metric"))
+
+
+def _scored_data(config: ConfigDict) -> dict[str, Any]:
+    split = config.score.get("split")
+    return {**config.data, **({"split": split} if split else {})}
 
 
 def _backbone(config: ConfigDict) -> str:
@@ -100,7 +117,7 @@ def _check_backbone(config: ConfigDict) -> None:
     name = given.removeprefix(backbones.PREFIX)
     if name not in classifier.DATASETS:
         raise unknown("score.backbone", given, [backbones.PREFIX + known for known in classifier.DATASETS])
-    if (shape := build.sample_shape(config)) != classifier.SHAPE:
+    if (shape := build.spec_of(config).shape) != classifier.SHAPE:
         ours, theirs = ("×".join(map(str, sides)) for sides in (shape, classifier.SHAPE))
         raise SetupError(
             f"score.metric {metric}: the images are {ours}, {given} takes {theirs}: give fid and a file of"
@@ -113,26 +130,42 @@ class Score(NamedTuple):
 
     Attributes:
       of: the score of a state.
+      more_is_better: whether the best score is the highest.
       receipt: what it is made with, as JSON; empty where the config alone says it.
     """
 
     of: Callable[[GANState], float]
+    more_is_better: bool
     receipt: Mapping[str, Any]
 
 
 def make_score(config: ConfigDict, gan: GAN, source: data.Source) -> Score:
     """The score that a config's section ``score`` asks for; a network is trained here if need be."""
     metric = config.score.metric
+    if metric in gan.measures:
+        scored_on = data.open_source(**_scored_data(config))
+
+        def of_measure(state: GANState) -> float:
+            return measuring.measure(gan, state, scored_on, [metric], seed=config.seed)[metric]
+
+        return Score(of_measure, gan.measures[metric].more_is_better, {})
+    more_is_better = scores.MEANINGS.get(metric, (False, ""))[0]
     if source.problem is not None:
-        seeded = population.with_values(config, {"data.seed": build.data_seed(config)})
-        measure = scores.measure(gan.sample, source, seeded)
-        return Score(lambda state: float(measure(jax.tree.map(lambda x: x[None], state))[metric][0]), {})
+        seeded = with_values(config, {"data.seed": build.data_seed(config)})
+        measure = scores.measure(gan, source, seeded)
+        return Score(
+            lambda state: float(measure(jax.tree.map(lambda x: x[None], state))[metric][0]),
+            more_is_better,
+            {},
+        )
     backbone = backbones.open_backbone(_backbone(config), config.data)
     reference = image_sets.of_source(config.data)
     real = evaluation.reference(reference, backbone, ())
 
+    sample = sampling.sampler(gan, source.conditions)
+
     def of_images(state: GANState) -> float:
-        images = image_sets.generated(gan, state, num=config.score.num, seed=config.seed, facts={})
+        images = image_sets.generated(sample, state, num=config.score.num, seed=config.seed, facts={})
         return metrics.compute(metrics.Sets(real, evaluation.measure(images, backbone, ())), [metric])[
             metric
         ]
@@ -144,7 +177,7 @@ def make_score(config: ConfigDict, gan: GAN, source: data.Source) -> Score:
         "num": config.score.num,
         "seed": config.seed,
     }
-    return Score(of_images, receipt)
+    return Score(of_images, more_is_better, receipt)
 
 
 def check_receipt(directory: Path, receipt: Mapping[str, Any], start: int) -> None:
@@ -189,7 +222,7 @@ class Progress:
         if score.receipt:
             workdir.write_json(directory / RECEIPT, score.receipt)
         self._metric, self._score = config.score.metric, score.of
-        self._more_is_better = scores.MEANINGS.get(self._metric, (False, ""))[0]
+        self._more_is_better = score.more_is_better
         self._path = directory / FILE
         workdir.trim_metrics(self._path, start)
         lines = workdir.read_lines(self._path) if self._path.exists() else []

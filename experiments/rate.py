@@ -34,7 +34,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments import cli, rate_page, ratings, restore
+from experiments import build, cli, rate_page, ratings, restore
 from jaxgan import data
 from jaxgan.errors import SetupError
 
@@ -73,7 +73,7 @@ def images(values: flags.FlagValues) -> tuple[np.ndarray, np.ndarray, str]:
     half, seed = values.num // 2, values.seed
     fields = {}
     if values.workdir or not values.images:
-        fields = restore.read_config(restore.folder(values.workdir)).data
+        fields = build.stage_configs(restore.read_config(restore.folder(values.workdir)))[-1].config.data
     source = data.open_source(**restore.data_fields(fields, values))
     real = take(source, half, "real", seed=seed)
     if values.images:
@@ -83,7 +83,13 @@ def images(values: flags.FlagValues) -> tuple[np.ndarray, np.ndarray, str]:
         folder = data.open_source("folder", path=values.images, size=size, channels=channels)
         return real, take(folder, half, "fake", seed=seed), ""
     run = restore.restore(restore.folder(values.workdir))
-    fake = np.concatenate(list(restore.draw(run, half, seed=seed)))
+    drawn = list(restore.draw(run, half, seed=seed))
+    if not isinstance(drawn[0], np.ndarray):
+        raise SetupError(
+            f"--workdir: the samples of system {run.config.gan.name} are of several kinds,"
+            f" {', '.join(drawn[0])}: a person is asked about images of one"
+        )
+    fake = np.concatenate(drawn)
     if fake.shape != real.shape:
         raise SetupError(
             f"the run makes images of shape {fake.shape[1:]}, the real ones are {real.shape[1:]}: leave"

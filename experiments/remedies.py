@@ -1,7 +1,6 @@
 """The config field ``remedies``: names of remedies, each with its hyper-parameters."""
 
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,46 +8,33 @@ import jax
 import optax
 from ml_collections import ConfigDict
 
+from jaxgan import hyper
 from jaxgan.errors import SetupError, unknown
 from jaxgan.losses import LossPair
-from jaxgan.remedies.features import feature_matching
 from jaxgan.remedies.history import historical_averaging
-from jaxgan.remedies.noise import instance_noise
 from jaxgan.remedies.pairs import one_sided_label_smoothing, top_k
-from jaxgan.remedies.replay import experience_replay
 from jaxgan.remedies.unrolling import unrolled
 from jaxgan.steps import GAN
 
-
-def is_number(value: Any) -> bool:
-    """Whether a field's value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def is_whole(value: Any) -> bool:
-    """Whether a field's value is a whole number."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-Test = tuple[Callable[[Any], bool], str]
-UNIT: Test = (lambda x: is_number(x) and 0 <= x <= 1, "a number from 0 to 1")
-NOT_NEGATIVE: Test = (lambda x: is_number(x) and x >= 0, "0 or more")
-COUNT: Test = (lambda x: is_whole(x) and x >= 1, "a whole number of at least 1")
-
-# By name: the function and the fields it takes. From loss pair to loss pair, the last to one at each step:
-PAIRS: Mapping[str, tuple[Callable[..., Any], Mapping[str, Test]]] = {
-    "label_smoothing": (one_sided_label_smoothing, {"real_label": UNIT}),
-    "top_k": (top_k, {"share": UNIT, "decay": UNIT}),
-}
+# By name, each function annotated with its fields. From loss pair to loss pair, or to one at each step:
+PAIRS: Mapping[str, Callable[..., Any]] = {"label_smoothing": one_sided_label_smoothing, "top_k": top_k}
 # From GAN to GAN, innermost first: what the last changes, those before it see.
-GAMES: Mapping[str, tuple[Callable[..., GAN], Mapping[str, Test]]] = {
-    "feature_matching": (feature_matching, {}),
-    "instance_noise": (instance_noise, {"std": NOT_NEGATIVE, "steps": COUNT}),
-    "replay": (experience_replay, {"size": COUNT, "share": UNIT}),
-    "historical_averaging": (historical_averaging, {"weight": NOT_NEGATIVE}),
-    "unrolled": (unrolled, {"steps": COUNT}),
+GAMES: Mapping[str, Callable[..., GAN]] = {
+    "historical_averaging": historical_averaging,
+    "unrolled": unrolled,
 }
-FIELDS = {name: fields for name, (_, fields) in (*PAIRS.items(), *GAMES.items())}
+
+
+def function_of(name: str) -> Callable[..., Any]:
+    """Returns the remedy of a name.
+
+    Raises:
+      SetupError: there is none.
+    """
+    known = {**PAIRS, **GAMES}
+    if name not in known:
+        raise unknown("remedy", name, known)
+    return known[name]
 
 
 def sections(config: ConfigDict, name: str) -> ConfigDict:
@@ -74,29 +60,23 @@ def check(config: ConfigDict) -> None:
     """
     chosen = sections(config, "remedies")
     for name, values in chosen.items():
-        if name not in FIELDS:
-            raise unknown("remedy", name, FIELDS)
-        for field in values:
-            if field not in FIELDS[name]:
-                raise unknown(f"remedies.{name} field", field, FIELDS[name])
-        for field, (test, wanted) in FIELDS[name].items():
-            if field not in values:
-                raise SetupError(f"the config has no field remedies.{name}.{field}: give {wanted}")
-            if not test(values[field]):
-                raise SetupError(
-                    f"config field remedies.{name}.{field} is {values[field]!r}: give {wanted}"
-                )
-    for name in ("label_smoothing", "top_k", "feature_matching"):
-        if name in chosen and config.loss == "began":
-            raise SetupError(f"config field remedies.{name} is for a critic of logits, loss began has none")
-    if "top_k" in chosen and "feature_matching" in chosen:
+        hyper.check_fields(f"remedies.{name}", values, function_of(name))
+    matching = config.gan.get("feature_matching", False)
+    for name in PAIRS:
+        if name in chosen and "loss" not in config.gan:
+            raise SetupError(
+                f"config field remedies.{name} changes a loss of logits, system {config.gan.name} has none"
+            )
+    if "top_k" in chosen and matching:
         raise SetupError(
-            "config field remedies.top_k does nothing beside remedies.feature_matching, another loss for"
-            " the generator: leave one out"
+            "config field remedies.top_k does nothing beside gan.feature_matching, another loss for the"
+            " generator: leave one out"
         )
+    if "unrolled" not in chosen or "critic" not in config.optimizers:
+        return
     critic = config.optimizers.critic
     root = critic.get("eps_root", 0)
-    if "unrolled" in chosen and _takes_root(critic.name) and not (is_number(root) and root > 0):
+    if _takes_root(critic.name) and not (hyper.is_number(root) and root > 0):
         raise SetupError(
             f"config field optimizers.critic.eps_root is {root!r}, and remedies.unrolled takes the"
             f" derivative of {critic.name}'s √: give a small number, such as 1e-8"
@@ -112,7 +92,7 @@ def on_pair(config: ConfigDict, pair: LossPair) -> LossPair | Callable[[jax.Arra
     """The pair, or pair at each step, after the config's remedies."""
     chosen = config.get("remedies", {})
     changed: LossPair | Callable[[jax.Array], LossPair] = pair
-    for name, (remedy, _) in PAIRS.items():
+    for name, remedy in PAIRS.items():
         if name in chosen:
             try:
                 changed = remedy(changed, **chosen[name])
@@ -124,7 +104,7 @@ def on_pair(config: ConfigDict, pair: LossPair) -> LossPair | Callable[[jax.Arra
 def on_game(config: ConfigDict, gan: GAN) -> GAN:
     """The system after the config's remedies."""
     chosen = config.get("remedies", {})
-    for name, (remedy, _) in GAMES.items():
+    for name, remedy in GAMES.items():
         if name in chosen:
             gan = remedy(gan, **chosen[name])
     return gan

@@ -117,6 +117,7 @@ def write(directory: Path) -> Path:
     if not lines:
         raise SetupError(f"{path} is empty: the run has logged nothing yet")
     config = workdir.read_json(directory / "config.json")
+    workdir.check_version(directory, config)
     found = sample_pictures(directory)
     parts = [
         f"<h1>{html.escape(directory.resolve().name)}</h1>",

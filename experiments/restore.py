@@ -9,9 +9,10 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments import build, workdir
+from experiments import build, sampling, workdir
 from jaxgan import checkpoint, data
 from jaxgan.errors import SetupError
+from jaxgan.stages import stage_of
 from jaxgan.state import GANState
 from jaxgan.steps import GAN
 
@@ -22,7 +23,7 @@ class Run(NamedTuple):
     """What a run's folder holds.
 
     Attributes:
-      config: the run's, checked.
+      config: the run's, checked; of a run of stages, that of the checkpoint's stage.
       gan: its system.
       state: of its newest whole checkpoint, on the host.
       state_sha256: the checkpoint's hash, before anything was put in another's place.
@@ -54,8 +55,10 @@ def read_config(directory: Path) -> ConfigDict:
     Raises:
       SetupError: it cannot be read, or is not one of this version.
     """
-    config = ConfigDict(workdir.read_json(directory / "config.json"))
-    build.check(config)
+    found = workdir.read_json(directory / "config.json")
+    workdir.check_version(directory, found)
+    config = ConfigDict(found)
+    build.check_all(config)
     return config
 
 
@@ -72,62 +75,71 @@ def steps(directory: Path) -> list[int]:
     return found
 
 
-def _built(directory: Path, truncation: float | None) -> tuple[ConfigDict, GAN, GANState]:
-    """The config of a run's folder, its system, and the shapes of its state."""
-    config = read_config(directory)
-    gan = build.build(config, truncation=truncation)
-    return config, gan, jax.eval_shape(build.initializer(config, gan))
+class _Built(NamedTuple):
+    """A stage of a run's folder: its last step, its config, its system, and the shapes of its state."""
+
+    until: int
+    config: ConfigDict
+    gan: GAN
+    abstract: GANState
 
 
-def _run(config: ConfigDict, gan: GAN, restored: checkpoint.Restored, raw: bool) -> Run:
+def _built(directory: Path) -> list[_Built]:
+    found = []
+    for stage in build.stage_configs(read_config(directory)):
+        gan = build.build(stage.config)
+        abstract = jax.eval_shape(build.initializer(stage.config, gan))
+        found.append(_Built(stage.until, stage.config, gan, abstract))
+    return found
+
+
+def _stage(stages: list[_Built], step: int) -> _Built:
+    untils = [stage.until for stage in stages]
+    return stages[stage_of(untils, min(step, untils[-1]))]
+
+
+def _run(stages: list[_Built], restored: checkpoint.Restored, raw: bool) -> Run:
     state = restored.state
     if raw:
         player = state.generator
         player = player.replace(ema_params=player.params, ema_model_state=player.model_state)
         state = state.replace(generator=player)
-    return Run(config, gan, state, restored.state_sha256)
+    stage = _stage(stages, int(restored.state.step))
+    return Run(stage.config, stage.gan, state, restored.state_sha256)
 
 
-def restore(
-    directory: Path,
-    *,
-    truncation: float | None = None,
-    raw: bool = False,
-    best: bool = False,
-) -> Run:
+def restore(directory: Path, *, raw: bool = False, best: bool = False) -> Run:
     """Restores a run's newest checkpoint; says of damaged ones that they are skipped.
 
     Args:
       directory: the run's, from :func:`folder`.
-      truncation: bound on every coordinate of the latents; None for no bound.
       raw: whether to put raw weights and statistics in the place of averaged ones.
       best: whether to take the checkpoint of the best score instead.
 
     Returns:
-      The run; ``gan.sample`` of its state draws as asked for.
+      The run.
 
     Raises:
       SetupError: the run has no checkpoint yet, none can be read, or its config is not one of this version.
     """
-    config, gan, abstract = _built(directory, truncation)
+    stages = _built(directory)
     path = directory / ("best" if best else "checkpoints")
     if best and not path.is_dir():
         raise SetupError(f"--workdir {directory} has no best checkpoint: its config has no section score")
     with checkpoint.open_manager(path, read_only=True) as manager:
-        restored, damaged = checkpoint.restore(manager, abstract)
+        restored, damaged = checkpoint.restore(manager, lambda step: _stage(stages, step).abstract)
     for item in damaged:
         print(f"checkpoint {item.path} is damaged ({item.reason}): skipped", flush=True)
     if restored is None:
         raise SetupError(f"--workdir {directory} has no checkpoint yet: run it further")
-    return _run(config, gan, restored, raw)
+    return _run(stages, restored, raw)
 
 
-def restore_each(directory: Path, *, truncation: float | None = None, raw: bool = False) -> Iterator[Run]:
+def restore_each(directory: Path, *, raw: bool = False) -> Iterator[Run]:
     """Restores a run's checkpoints, the oldest first; says of damaged ones that they are skipped.
 
     Args:
       directory: the run's, from :func:`folder`.
-      truncation: see :func:`restore`.
       raw: see :func:`restore`.
 
     Yields:
@@ -136,20 +148,22 @@ def restore_each(directory: Path, *, truncation: float | None = None, raw: bool 
     Raises:
       SetupError: the run has no checkpoint yet, none can be read, or its config is not one of this version.
     """
-    config, gan, abstract = _built(directory, truncation)
+    stages = _built(directory)
     whole, failure = 0, None
     for step in steps(directory):
         reason = ""
         # Opened for each: a run that goes on replaces its checkpoints while the first are being scored.
         with checkpoint.open_manager(directory / "checkpoints", read_only=True) as manager:
             try:
-                restored, damaged = checkpoint.restore(manager, abstract, newest=step)
+                restored, damaged = checkpoint.restore(
+                    manager, lambda at: _stage(stages, at).abstract, newest=step
+                )
                 reason = "".join(f" ({item.reason})" for item in damaged[:1])
             except SetupError as error:  # neither it can be read nor any before it
                 restored, failure = None, error
         if restored is not None and int(restored.state.step) == step:
             whole += 1
-            yield _run(config, gan, restored, raw)
+            yield _run(stages, restored, raw)
         else:
             path = directory / "checkpoints" / str(step)
             print(f"checkpoint {path} is damaged{reason}: skipped", flush=True)
@@ -157,20 +171,60 @@ def restore_each(directory: Path, *, truncation: float | None = None, raw: bool 
         raise failure
 
 
-def draw(run: Run, num: int, *, seed: int) -> Iterator[np.ndarray]:
+class Asked(NamedTuple):
+    """What a run's samples are asked for.
+
+    Attributes:
+      sample: ``sample(state, key, rows, given)``, traceable, see :func:`experiments.sampling.sampler`.
+      given: ``given(rows)``, what it needs for (B,) rows on the host: real samples, a truncation.
+      labels: ``labels(key, rows)``, the classes asked for, traceable; None if the system reads none.
+    """
+
+    sample: sampling.Sampler
+    given: Callable[[np.ndarray], dict[str, Any]]
+    labels: Callable[[jax.Array, jax.Array], jax.Array] | None
+
+
+def asked(run: Run, *, truncation: float | None = None) -> Asked:
+    """Returns what a run's samples are asked for, by the conditions that its data has.
+
+    The data is opened only if the system reads real samples when it samples.
+
+    Args:
+      run: restored.
+      truncation: bound on every coordinate of the latents; None for no bound.
+    """
+    conditions = data.open_conditions(**run.config.data)
+    needs = sampling.missing(run.gan, conditions)
+    source = data.open_source(**run.config.data) if needs else None
+
+    def given(rows: np.ndarray) -> dict[str, Any]:
+        found: dict[str, Any] = sampling.of_sources(run.gan, source, rows) if source else {}
+        if truncation is not None:
+            found["truncation"] = np.full(len(rows), truncation, np.float32)
+        return found
+
+    labels = sampling.labels_of(conditions) if "labels" in run.gan.reads else None
+    return Asked(sampling.sampler(run.gan, conditions), given, labels)
+
+
+def draw(run: Run, num: int, *, seed: int, truncation: float | None = None) -> Iterator[Any]:
     """Draws samples in pieces, for memory; a sample depends on its row alone, so pieces change nothing.
 
     Args:
       run: restored.
       num: how many samples in all.
       seed: of the latents.
+      truncation: bound on every coordinate of the latents; None for no bound.
 
     Yields:
-      (at most ``CHUNK``, ...) float32: rows 0 to num − 1, images in [−1, 1].
+      Arrays, or dicts of them, (at most ``CHUNK``, ...) float32: rows 0 to num − 1, images in [−1, 1].
     """
-    sample, key = jax.jit(run.gan.sample), jax.random.key(seed)
+    what, key = asked(run, truncation=truncation), jax.random.key(seed)
+    sample = jax.jit(what.sample)
     for start in range(0, num, CHUNK):
-        yield np.asarray(sample(run.state, key, {"row": np.arange(start, min(start + CHUNK, num))}))
+        rows = np.arange(start, min(start + CHUNK, num))
+        yield jax.tree.map(np.asarray, sample(run.state, key, rows, what.given(rows)))
 
 
 DATA_FLAGS: Mapping[str, Callable[..., Any]] = {
@@ -189,6 +243,12 @@ def define_data_flags(values: flags.FlagValues) -> None:
         define(f"data.{name}", None, "Of the real images, instead of the run's.", flag_values=values)
 
 
+def given_data(fields: Mapping[str, Any], values: flags.FlagValues) -> dict[str, Any]:
+    """Returns a config's ``data``, with what the flags of :func:`define_data_flags` put in its place."""
+    given = {name: values[f"data.{name}"].value for name in DATA_FLAGS}
+    return {"path": None, **fields, **{name: value for name, value in given.items() if value is not None}}
+
+
 def data_fields(fields: Mapping[str, Any], values: flags.FlagValues) -> dict[str, Any]:
     """What ``jaxgan.data.open_source`` takes: a config's ``data``, with what flags put in its place.
 
@@ -199,8 +259,7 @@ def data_fields(fields: Mapping[str, Any], values: flags.FlagValues) -> dict[str
     Raises:
       SetupError: a field is missing, or the data are points.
     """
-    given = {name: values[f"data.{name}"].value for name in DATA_FLAGS}
-    fields = {"path": None, **fields, **{name: value for name, value in given.items() if value is not None}}
+    fields = given_data(fields, values)
     if fields.get("name") in data.PROBLEMS:
         raise SetupError(f"data.name {fields['name']} has points: give the data of images")
     for name in ("name", "size", "channels"):

@@ -24,8 +24,9 @@ class Run(NamedTuple):
       failed: the step at which it went non-finite, 0 for none.
       curves: by metric, its values at ``steps``; None where there is none.
       steps: of the curves.
-      samples: (N, ...) of its last state.
+      samples: (N, ...) of its last state, or a dict of such.
       problem: what it was trained on: the same text for the same data.
+      meanings: of its scores by name: whether more is better, and what each is.
     """
 
     labels: Mapping[str, Any]
@@ -33,8 +34,9 @@ class Run(NamedTuple):
     failed: int
     curves: Mapping[str, list[float | None]]
     steps: list[int]
-    samples: np.ndarray
+    samples: Any
     problem: str = ""
+    meanings: Mapping[str, tuple[bool, str]] = {}
 
     def last(self, name: str) -> float | None:
         """The last value of a metric, None if the run failed before it."""
@@ -43,14 +45,21 @@ class Run(NamedTuple):
 
 
 def write_group(
-    directory: Path, *, samples: np.ndarray, failed: np.ndarray, seconds: float, in_turn: bool
+    directory: Path,
+    *,
+    samples: Any,
+    failed: np.ndarray,
+    seconds: float,
+    in_turn: bool,
+    meanings: Mapping[str, tuple[bool, str]],
 ) -> None:
     """Writes a group's last samples, and with its last file that it is done."""
+    named = samples if isinstance(samples, Mapping) else {"": samples}
+    arrays = {f"samples/{name}" if name else "samples": values for name, values in named.items()}
     with (directory / "last.npz").open("wb") as file:
-        np.savez_compressed(file, samples=samples, failed=failed)
-    workdir.write_json(
-        directory / DONE, {"members": len(failed), "seconds": round(seconds, 1), "in_turn": in_turn}
-    )
+        np.savez_compressed(file, failed=failed, **arrays)
+    done = {"members": len(failed), "seconds": round(seconds, 1), "in_turn": in_turn}
+    workdir.write_json(directory / DONE, {**done, "meanings": dict(meanings)})
 
 
 def read(
@@ -70,7 +79,9 @@ def read(
         folder = directory / "groups" / str(number)
         lines = workdir.read_lines(folder / "curves.jsonl")
         with np.load(folder / "last.npz", allow_pickle=False) as file:
-            samples, failed = file["samples"], file["failed"]
+            arrays, failed = {name: file[name] for name in file.files}, file["failed"]
+        del arrays["failed"]
+        meanings = workdir.read_json(folder / DONE)["meanings"]
         names = [name for name in lines[-1] if name != "step"]
         for place, index in enumerate(indices):
             labels, seed, problem = identities[index]
@@ -80,10 +91,17 @@ def read(
                 int(failed[place]),
                 {name: [line[name][place] if name in line else None for line in lines] for name in names},
                 [line["step"] for line in lines],
-                samples[place],
+                _of_member(arrays, place),
                 problem,
+                {name: (bool(more), text) for name, (more, text) in meanings.items()},
             )
     return [found[index] for index in sorted(found)]
+
+
+def _of_member(arrays: Mapping[str, np.ndarray], place: int) -> Any:
+    if "samples" in arrays:
+        return arrays["samples"][place]
+    return {name.removeprefix("samples/"): values[place] for name, values in arrays.items()}
 
 
 def write_csv(path: Path, runs: Sequence[Run]) -> None:

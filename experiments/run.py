@@ -9,11 +9,10 @@ import signal
 import sys
 from pathlib import Path
 
-import jax
 from absl import flags
 
-from experiments import build, cli, loop, progress, report, workdir
-from jaxgan import checkpoint, data, parallel
+from experiments import build, cli, loop, progress, report, training, workdir
+from jaxgan import checkpoint, parallel
 
 
 def main(argv: list[str]) -> None:
@@ -25,45 +24,38 @@ def main(argv: list[str]) -> None:
     loaded = cli.read_config(argv, values, __doc__ or "")
     config, directory = loaded.values, Path(values.workdir or f"runs/{loaded.name}")
 
-    build.check(config)
-    progress.check(config)
+    build.check_all(config)
+    progress.check(build.stage_configs(config)[-1].config)
     workdir.check_owner(directory, config)
     mesh = parallel.device_mesh()
-    parallel.check_batch_size(config.batch_size, mesh.size)
-    gan = build.build(config)
-    source = data.open_source(**{**config.data, "seed": build.data_seed(config)})
-    if source.num_skipped:
-        print(f"skipped {source.num_skipped} files that cannot be decoded", flush=True)
+    for stage in build.stage_configs(config):
+        parallel.check_batch_size(stage.config.batch_size, mesh.size)
+    parts = training.parts(config)
+    for part in parts:
+        if part.source.num_skipped:
+            print(f"skipped {part.source.num_skipped} files that cannot be decoded", flush=True)
 
-    init = build.initializer(config, gan)
     directory.mkdir(parents=True, exist_ok=True)
     if not (directory / "config.json").exists():
         workdir.write_json(directory / "config.json", workdir.as_json(config))
     with checkpoint.open_manager(directory / "checkpoints") as manager:
-        restored, damaged = checkpoint.restore(manager, jax.eval_shape(init))
-        for item in damaged:
-            path = checkpoint.set_aside(manager, item)
-            print(
-                f"checkpoint {item.path} is damaged ({item.reason}): skipped, kept as {path.name}",
-                flush=True,
-            )
-        if (
-            restored
-            and int(restored.state.step) >= config.num_steps
-            and (directory / "receipt.json").exists()
-        ):
+        restored = loop.restore(manager, training.abstract_at(parts))
+        start = int(restored.state.step) if restored else 0
+        if restored and start >= config.num_steps and (directory / "receipt.json").exists():
             print(f"{directory} is finished: {config.num_steps} steps")
             print(restored.state_sha256)
             return
         if restored:
-            print(f"continuing {directory} from step {int(restored.state.step)}", flush=True)
-        state = parallel.replicate(restored.state if restored else init(), mesh)
+            print(f"continuing {directory} from step {start}", flush=True)
+
+        def scored(part: training.Part, start: int) -> progress.Progress:
+            score = progress.make_score(part.config, part.gan, part.source)
+            return progress.Progress(part.config, score, directory, start)
+
         try:
-            scored = None
-            if "score" in config:
-                score = progress.make_score(config, gan, source)
-                scored = progress.Progress(config, score, directory, int(state.step))
-            receipt = loop.train(config, gan, source, directory, manager, restored, state, mesh, scored)
+            receipt = training.train(
+                config, parts, directory, manager, restored, mesh, scored if "score" in config else None
+            )
         except loop.Stopped as stopped:
             print(f"stopped by {signal.Signals(stopped.signum).name}, checkpoint saved", file=sys.stderr)
             sys.exit(128 + stopped.signum)

@@ -8,6 +8,7 @@ their averages, ``--best`` the checkpoint of the best score, not the newest.
 
 from pathlib import Path
 
+import jax
 import numpy as np
 from absl import flags
 from PIL import Image
@@ -40,8 +41,9 @@ def main(argv: list[str]) -> None:
     cli.read_flags(argv, values, __doc__ or "")
     directory, out = _check(values)
 
-    run = restore.restore(directory, truncation=values.truncation, raw=values.raw, best=values.best)
-    samples = np.concatenate(list(restore.draw(run, values.num, seed=values.seed)))
+    run = restore.restore(directory, raw=values.raw, best=values.best)
+    drawn = list(restore.draw(run, values.num, seed=values.seed, truncation=values.truncation))
+    samples = jax.tree.map(lambda *pieces: np.concatenate(pieces), *drawn)
     step = int(run.state.step)
     pictures.save(out, pictures.picture(samples, None, f"step {step}"))
     with Image.open(out) as image:

@@ -1,26 +1,29 @@
 """How near a population's samples are to the truth, where the truth is known."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments import measuring, pictures, sampling
 from experiments.compilations import count_cores
 from jaxgan import data
 from jaxgan.metrics import points
 from jaxgan.state import GANState
+from jaxgan.steps import GAN
 
 Array = jax.Array
-Sample = Callable[..., Array]
-
 NUM_POINTS = 2048  # for modes, which cost little
 NUM_PAIRED = 512  # for the exact distance, whose cost is cubic, and for pictures
 NUM_IMAGES = 16
 NUM_DIRECTIONS = 64
 SAMPLE_KEY, REAL_KEY, DIRECTIONS_KEY = 0x5A3D, 0x4EA1, 0xD14E  # folded into the data's key
+
+FAR = 1_000_000  # the number of the first held-out example of an endless source
 
 # By name: whether more is better, and what it is.
 MEANINGS = {
@@ -34,13 +37,14 @@ MEANINGS = {
 OF_MODES = ("modes", "high_quality", "kl_modes")  # only where a problem has modes
 
 
-def draw(sample: Sample, source: data.Source, config: ConfigDict) -> Callable[[GANState], np.ndarray]:
-    """A function of all members' states that draws from each by the same latents: (P, N, ...)."""
-    rows = np.arange(NUM_IMAGES if source.problem is None else NUM_POINTS)
+def draw(gan: GAN, source: data.Source, config: ConfigDict) -> Callable[[GANState], Any]:
+    """Returns a function of all members' states that draws from each by the same latents: (P, N, ...)."""
+    rows = np.arange(NUM_IMAGES if source.spec.images else NUM_POINTS)
     key = jax.random.fold_in(jax.random.key(config.data.seed), SAMPLE_KEY)
-    drawn = jax.jit(jax.vmap(sample, (0, None, None)))
-
-    return lambda state: np.asarray(drawn(state, key, {"row": rows}))
+    sample = sampling.sampler(gan, source.conditions)
+    drawn = jax.jit(jax.vmap(sample, (0, None, None, None)))
+    given = sampling.of_sources(gan, source, rows)
+    return lambda state: jax.tree.map(np.asarray, drawn(state, key, rows, given))
 
 
 def held_out(problem: data.Problem, config: ConfigDict, number: int = 0) -> np.ndarray:
@@ -80,14 +84,98 @@ def of_points(problem: data.Problem, config: ConfigDict) -> Callable[[np.ndarray
     return score
 
 
-def measure(
-    sample: Sample, source: data.Source, config: ConfigDict
+def _translations(samples: Mapping[str, Any]) -> list[str]:
+    return [name for name in samples if "_to_" in name]
+
+
+def of_translations(source: data.Source) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]:
+    """Returns a scorer of dicts of (P, N, dim) points: each translation's distance to its domain.
+
+    The real points are held out: they are far from those whose translations are drawn.
+    """
+    raw = source.examples[np.arange(FAR, FAR + NUM_PAIRED)]
+    real = jax.jit(source.prepare)({name: values[None] for name, values in raw.items()})
+
+    def distance(samples: np.ndarray, truth: np.ndarray) -> float:
+        return points.w1(samples, truth) if np.isfinite(samples).all() else math.nan
+
+    def score(samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        found = {}
+        with ThreadPoolExecutor(count_cores()) as pool:
+            for name in _translations(samples):
+                truth = np.asarray(real[pictures.domain_of(name)][0])
+                members = samples[name][:, :NUM_PAIRED]
+                found[f"w1_{name}"] = np.array(list(pool.map(lambda x, y=truth: distance(x, y), members)))
+        return found
+
+    return score
+
+
+def of_measures(
+    gan: GAN, source: data.Source, config: ConfigDict
 ) -> Callable[[GANState], dict[str, np.ndarray]]:
-    """A function of all members' states to their scores by name, (P,) each; none for images."""
-    if source.problem is None:
+    """Returns a function of all members' states to their systems' own measures by name, (P,) each."""
+    if not gan.measures:
         return lambda state: {}
-    samples, score = draw(sample, source, config), of_points(source.problem, config)
-    return lambda state: score(samples(state))
+    key = jax.random.fold_in(jax.random.key(config.data.seed), measuring.MEASURE_KEY)
+    real = measuring.examples(source, measuring.rows_of(source, NUM_POINTS), key)
+    per_row = {
+        name: jax.jit(jax.vmap(measure.per_row, (0, None, None))) for name, measure in gan.measures.items()
+    }
+
+    def score(state: GANState) -> dict[str, np.ndarray]:
+        found = {}
+        for name, function in per_row.items():
+            rows = jax.tree.map(np.asarray, function(state, real, key))
+            count = len(next(iter(rows.values())))
+            members = [{x: y[i] for x, y in rows.items()} for i in range(count)]
+            found[name] = np.array([gan.measures[name].reduce(member) for member in members])
+        return found
+
+    return score
+
+
+def meanings(gan: GAN, source: data.Source) -> dict[str, tuple[bool, str]]:
+    """Returns the scores that :func:`measure` gives, by name: whether more is better, and what each is."""
+    found: dict[str, tuple[bool, str]] = {}
+    problem = source.problem
+    if problem is not None:
+        found |= {
+            name: meaning
+            for name, meaning in MEANINGS.items()
+            if problem.modes is not None or name not in OF_MODES
+        }
+    elif not source.spec.images:
+        for name in _translations(_names(gan, source)):
+            text = f"exact earth mover's distance of {NUM_PAIRED} translations {name} to held-out points"
+            found[f"w1_{name}"] = (False, text)
+    return found | {name: (x.more_is_better, x.meaning) for name, x in gan.measures.items()}
+
+
+def _names(gan: GAN, source: data.Source) -> Mapping[str, Any]:
+    state = jax.eval_shape(gan.init, jax.random.key(0), source.spec.zeros(1, 1))
+    rows = np.arange(1)
+    given = sampling.of_sources(gan, source, rows)
+    sample = sampling.sampler(gan, source.conditions)
+    samples = jax.eval_shape(sample, state, jax.random.key(0), rows, given)
+    return samples if isinstance(samples, Mapping) else {}
+
+
+def measure(
+    gan: GAN, source: data.Source, config: ConfigDict
+) -> Callable[[GANState], dict[str, np.ndarray]]:
+    """Returns a function of all members' states to their scores by name, (P,); see :func:`meanings`."""
+    own = of_measures(gan, source, config)
+    if source.spec.images:
+        return own
+    samples = draw(gan, source, config)
+    if source.problem is not None:
+        score: Callable[[Any], dict[str, np.ndarray]] = of_points(source.problem, config)
+    elif _names(gan, source):
+        score = of_translations(source)
+    else:
+        return own
+    return lambda state: {**score(samples(state)), **own(state)}
 
 
 def floor(problem: data.Problem, config: ConfigDict) -> dict[str, float]:

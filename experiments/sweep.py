@@ -6,6 +6,7 @@ Runs that differ in numbers only are one program. Leaves ``results.csv`` and ``r
 continues where it stopped; a run that goes non-finite is reported and left behind.
 """
 
+import functools
 import html
 import importlib.metadata
 import json
@@ -16,6 +17,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,10 +37,12 @@ from experiments import (
     results,
     scores,
     sweep_page,
+    training,
     workdir,
 )
 from jaxgan import checkpoint, data, parallel
 from jaxgan.errors import SetupError, unknown
+from jaxgan.stages import CARRIES, Stage, stage_of
 from jaxgan.steps import Batch
 
 PyTree = Any
@@ -111,7 +115,7 @@ def expand(config: cli.Config) -> list[Point]:
             raise SetupError(
                 f"the sweep labels {list(points[0].labels)}, then {list(labels)}: give all the same"
             )
-        points.append(Point(labels, population.with_values(config.values, fields)))
+        points.append(Point(labels, cli.with_values(config.values, fields)))
 
     if config.sweep is None:
         add({}, config=config.name)
@@ -150,8 +154,26 @@ def members(points: Sequence[Point], seeds: int) -> list[ConfigDict]:
         data_seed = build.data_seed(point.config)
         for i in range(seeds):
             values = {"seed": point.config.seed + i, "data.seed": data_seed}
-            found.append(population.with_values(point.config, values))
+            found.append(cli.with_values(point.config, values))
     return found
+
+
+class Part(NamedTuple):
+    """A stage of a group, built and opened.
+
+    Attributes:
+      until: its last step.
+      config: its own, with the group's seed of the data.
+      functions: one member's.
+      source: its data.
+      carry: the name of the function that carries each member's state over from the stage before.
+    """
+
+    until: int
+    config: ConfigDict
+    functions: population.Functions
+    source: data.Source
+    carry: str
 
 
 class Plan(NamedTuple):
@@ -159,47 +181,58 @@ class Plan(NamedTuple):
 
     Attributes:
       group: its configs.
-      program: one member's functions.
-      source: its data.
-      mesh: the devices that share it.
-      init: makes all members.
-      step: one member's step on a raw batch.
+      parts: its stages.
+      mesh: the devices that share its members.
       metrics: the names of what is logged, scores included.
     """
 
     group: population.Group
-    program: population.Program
-    source: data.Source
+    parts: tuple[Part, ...]
     mesh: jax.sharding.Mesh
-    init: Callable[[], population.Member]
-    step: Step
     metrics: tuple[str, ...]
+
+
+def init(plan: Plan, part: Part) -> population.Population:
+    """Makes all members of a group at the start of a stage."""
+    values = {name: jnp.asarray(column) for name, column in plan.group.values.items()}
+    return population.Population(jnp.int32(0), jax.vmap(part.functions.init)(values))
+
+
+def step_of(part: Part) -> Step:
+    """Returns one member's step on a raw batch of a stage's source."""
+
+    def step(member: population.Member, batch: Batch) -> tuple[population.Member, dict[str, jax.Array]]:
+        return part.functions.step(member, part.source.prepare(batch))
+
+    return step
+
+
+def stream(part: Part) -> Any:
+    """Returns a stage's raw batches, by their steps."""
+    config = part.config
+    return part.source.batches(
+        seed=config.data.seed, n_critic=max(config.n_critic, 1), batch_size=config.batch_size
+    )
 
 
 def plan(group: population.Group) -> Plan:
     """Builds a group's program, opens its data and traces a step: what cannot be trained fails here."""
-    config = group.config
-    program = population.program(config)
-    source = data.open_source(**config.data)
-    mesh = parallel.device_mesh(jax.devices()[: len(group.indices)])
-
-    def init() -> population.Member:
-        values = {name: jnp.asarray(column) for name, column in group.values.items()}
-        return jax.vmap(program.init)(values)
-
-    def step(member: population.Member, batch: Batch) -> tuple[population.Member, dict[str, jax.Array]]:
-        return program.step(member, source.prepare(batch))
-
-    stream = source.batches(seed=config.data.seed, n_critic=config.n_critic, batch_size=config.batch_size)
-    member = jax.eval_shape(program.init, {name: column[0] for name, column in group.values.items()})
-    _, metrics = jax.eval_shape(step, member, stream[0])
-    problem = source.problem
-    scored = [
-        name
-        for name in scores.MEANINGS
-        if problem is not None and (problem.modes is not None or name not in scores.OF_MODES)
-    ]
-    return Plan(group, program, source, mesh, init, step, (*metrics, *scored))
+    stages = build.stage_configs(group.config)
+    training.check_carries(stages, [build.build(stage.config) for stage in stages])
+    parts = []
+    for stage in stages:
+        source = data.open_source(**stage.config.data)
+        functions = population.functions(stage.config, source)
+        parts.append(Part(stage.until, stage.config, functions, source, stage.carry))
+    mesh = parallel.device_mesh(jax.devices()[: len(group.indices)], axis=parallel.MEMBERS_AXIS)
+    values = {name: column[0] for name, column in group.values.items()}
+    names: list[str] = []
+    for part in parts:
+        member = jax.eval_shape(part.functions.init, values)
+        _, metrics = jax.eval_shape(step_of(part), member, stream(part)[0])
+        names += [name for name in metrics if name not in names]
+    scored = scores.meanings(parts[-1].functions.gan, parts[-1].source)
+    return Plan(group, tuple(parts), mesh, (*names, *scored))
 
 
 def plan_all(points: Sequence[Point], seeds: int) -> list[Plan]:
@@ -235,32 +268,29 @@ def curves_of(config: ConfigDict, plans: Sequence[Plan]) -> Sequence[str]:
     return shown
 
 
-def batches(plan: Plan, start: int, stop: int) -> Any:
-    """The raw batches of steps start to stop − 1, on every device."""
-    config = plan.group.config
-    stream = plan.source.batches(
-        seed=config.data.seed, n_critic=config.n_critic, batch_size=config.batch_size
-    )
-    return (parallel.replicate(batch, plan.mesh) for batch in data.iterate(stream, start, stop))
+def batches(plan: Plan, part: Part, start: int, stop: int) -> Any:
+    """Yields the raw batches of steps start to stop − 1 of a stage, on every device."""
+    return (parallel.replicate(batch, plan.mesh) for batch in data.iterate(stream(part), start, stop))
 
 
-def place(plan: Plan, members: population.Member) -> population.Member:
-    """Gives each device its share of a plan's members, filled up with copies of the last."""
-    return parallel.split_members(population.fill(members, plan.mesh.size), plan.mesh)
+def place(plan: Plan, whole: population.Population) -> population.Member:
+    """Gives each device its share of a plan's members, padded with copies of the last."""
+    return parallel.split_members(population.pad_members(whole.members, plan.mesh.size), plan.mesh)
 
 
 def own(plan: Plan, values: PyTree) -> PyTree:
-    """What of all members' values is no copy's: :func:`place` undone."""
+    """Drops the padding added by :func:`place`."""
     count = len(plan.group.indices)
     return values if count % plan.mesh.size == 0 else jax.tree.map(lambda x: x[:count], values)
 
 
 def seconds_a_step(plan: Plan, in_turn: bool) -> float:
-    """The least time of a few steps of a group trained at once, or member by member."""
-    step = parallel.jit_members(plan.step, plan.mesh, in_turn=in_turn)
-    state = place(plan, jax.jit(plan.init)())
+    """Measures the least time of a few first steps of a group trained at once, or member by member."""
+    part = plan.parts[0]
+    step = parallel.jit_members(step_of(part), plan.mesh, in_turn=in_turn)
+    state = place(plan, jax.jit(lambda: init(plan, part))())
     times = []
-    for batch in batches(plan, 0, TIMED_STEPS + 1):
+    for batch in batches(plan, part, 0, TIMED_STEPS + 1):
         began = time.perf_counter()
         state, metrics = step(state, batch)
         jax.block_until_ready(metrics)
@@ -273,7 +303,7 @@ def choose(plan: Plan, path: Path) -> bool:
     if path.exists():
         return bool(workdir.read_json(path)["in_turn"])
     choice: dict[str, Any] = {"in_turn": False}
-    if len(plan.source.shape) == 3 and len(plan.group.indices) > 1:
+    if plan.parts[0].source.spec.images and len(plan.group.indices) > 1:
         found = {how: seconds_a_step(plan, how) for how in (False, True)}
         choice = {"in_turn": found[True] < found[False], "at_once": found[False], "one_by_one": found[True]}
     workdir.write_json(path, choice)
@@ -283,6 +313,26 @@ def choose(plan: Plan, path: Path) -> bool:
 def finite(values: Any) -> list[float | None]:
     """Numbers as JSON has them: what is not finite is null."""
     return [float(value) if math.isfinite(value) else None for value in np.asarray(values, float)]
+
+
+def stage(plan: Plan, part: Part, in_turn: bool) -> Stage:
+    """Compiles a stage of a group for the loop."""
+    step = parallel.jit_members(step_of(part), plan.mesh, in_turn=in_turn)
+
+    def carry(old: population.Population, fresh: population.Population) -> population.Population:
+        def one(old: population.Member, fresh: population.Member) -> population.Member:
+            # One that failed is carried as it is.
+            return old.replace(state=CARRIES[part.carry](old.state, fresh.state))
+
+        return population.Population(old.step, jax.jit(jax.vmap(one))(old.members, fresh.members))
+
+    return Stage(
+        part.until,
+        lambda: jax.jit(lambda: init(plan, part))(),
+        carry if part.carry else None,
+        step,
+        functools.partial(batches, plan, part),
+    )
 
 
 def train(plan: Plan, directory: Path, title: str, signals: Sequence[int]) -> None:
@@ -301,80 +351,70 @@ def train(plan: Plan, directory: Path, title: str, signals: Sequence[int]) -> No
     config, count = plan.group.config, len(plan.group.indices)
     directory.mkdir(parents=True, exist_ok=True)
     in_turn = choose(plan, directory / "choice.json")
-    step_fn = parallel.jit_members(plan.step, plan.mesh, in_turn=in_turn)
-    measure = scores.measure(plan.program.sample, plan.source, config)
+    untils = [part.until for part in plan.parts]
     curves = directory / "curves.jsonl"
+    measures: dict[int, Any] = {}
 
-    def abstract() -> population.Population:
-        return population.Population(jnp.int32(0), plan.init())
+    def abstract_at(step: int) -> population.Population:
+        part = plan.parts[stage_of(untils, min(step, untils[-1]))]
+        return jax.eval_shape(lambda: init(plan, part))
 
-    with checkpoint.open_manager(directory / "checkpoints") as manager:
-        restored, damaged = checkpoint.restore(manager, jax.eval_shape(abstract))
-        for item in damaged:
-            path = checkpoint.set_aside(manager, item)
-            print(f"checkpoint {item.path} is damaged ({item.reason}): skipped, kept as {path.name}")
+    def collect(step: int, state: population.Member) -> population.Population:
+        return population.Population(jnp.int32(step), own(plan, state))
+
+    def scored(step: int) -> bool:
+        return step % config.sample_every == 0 or step == untils[-1]
+
+    with checkpoint.open_manager(directory / "checkpoints") as manager, ExitStack() as stack:
+        restored = loop.restore(manager, abstract_at)
         start = int(restored.state.step) if restored else 0
         seconds = restored.info["seconds"] if restored else 0.0
-        state = place(plan, restored.state.members if restored else jax.jit(plan.init)())
         workdir.trim_metrics(curves, start)
-        step, saved, began = start, start if restored else None, time.monotonic()
+        file = stack.enter_context(curves.open("a"))
+        shown, shown_step = time.monotonic(), start
 
-        def save() -> None:
-            nonlocal saved
-            info = {"seconds": seconds + time.monotonic() - began}
-            checkpoint.save(manager, population.Population(jnp.int32(step), own(plan, state)), info)
-            saved = step
+        def log(step: int, state: population.Member, metrics: Mapping[str, Any]) -> None:
+            nonlocal shown, shown_step
+            values, failed = own(plan, (dict(metrics), jax.device_get(state.failed)))
+            if scored(step):
+                number = stage_of(untils, step)
+                part = plan.parts[number]
+                if number not in measures:
+                    measures[number] = scores.measure(part.functions.gan, part.source, part.config)
+                # One that failed stands still, and is no point of a curve.
+                found = measures[number](own(plan, state.state))
+                values |= {x: np.where(failed == 0, y, np.nan) for x, y in found.items()}
+            file.write(json.dumps({"step": step, **{x: finite(y) for x, y in values.items()}}) + "\n")
+            file.flush()
+            now = time.monotonic()
+            rate = (step - shown_step) * count / max(now - shown, 1e-9)
+            shown, shown_step = now, step
+            lost = int(np.count_nonzero(failed))
+            left = f", {lost} of {count} failed" if lost else ""
+            print(f"{title}: step {step}/{untils[-1]}, {rate:,.0f} model-steps/s{left}", flush=True)
 
-        with curves.open("a") as file:
-            try:
-                shown, shown_step = began, start
-                metrics: dict[str, jax.Array] = {}
-                for batch in batches(plan, start, config.num_steps):
-                    if signals:
-                        break
-                    step += 1
-                    before = metrics
-                    state, metrics = step_fn(state, batch)
-                    jax.block_until_ready(before)  # one step ahead, so that devices do not idle
-                    last = step == config.num_steps
-                    scored = step % config.sample_every == 0 or last
-                    if step % config.log_every == 0 or scored:
-                        values, failed = jax.device_get(own(plan, (metrics, state.failed)))
-                        if scored:
-                            # One that failed stands still, and is no point of a curve.
-                            found = measure(own(plan, state.state))
-                            values |= {x: np.where(failed == 0, y, np.nan) for x, y in found.items()}
-                        line = {name: finite(column) for name, column in values.items()}
-                        file.write(json.dumps({"step": step, **line}) + "\n")
-                        file.flush()
-                        now = time.monotonic()
-                        rate = (step - shown_step) * count / max(now - shown, 1e-9)
-                        shown, shown_step = now, step
-                        lost = int(np.count_nonzero(failed))
-                        left = f", {lost} of {count} failed" if lost else ""
-                        print(
-                            f"{title}: step {step}/{config.num_steps}, {rate:,.0f} model-steps/s{left}",
-                            flush=True,
-                        )
-                    if step % config.checkpoint_every == 0 or last:
-                        save()
-                if step < config.num_steps and step != saved:
-                    save()
-                manager.wait_until_finished()
-            except Exception as error:
-                raise cli.RunFailed(
-                    f"{title}: step {step}: {type(error).__name__}: {error};"
-                    f" last good checkpoint: {loop.last_good(manager)}"
-                ) from error
-            if step < config.num_steps:
-                raise loop.Stopped(signals[0])
-        results.write_group(
-            directory,
-            samples=scores.draw(plan.program.sample, plan.source, config)(own(plan, state.state)),
-            failed=np.asarray(own(plan, state.failed)),
-            seconds=seconds + time.monotonic() - began,
-            in_turn=in_turn,
+        program = loop.Program(
+            stages=[stage(plan, part, in_turn) for part in plan.parts],
+            place=functools.partial(place, plan),
+            collect=collect,
+            check=lambda step, metrics: None,  # a member that fails is left behind, and the others go on
+            events=[loop.Event(lambda step: step % config.log_every == 0 or scored(step), log)],
+            checkpoint_every=config.checkpoint_every,
+            info=lambda seconds: {"seconds": seconds},
         )
+        state = place(plan, restored.state if restored else program.stages[0].init())
+        trained = loop.train(
+            program, manager, restored, state, signals, seconds=seconds, title=f"{title}: "
+        )
+    last = plan.parts[-1]
+    results.write_group(
+        directory,
+        samples=scores.draw(last.functions.gan, last.source, last.config)(own(plan, trained.state.state)),
+        failed=np.asarray(own(plan, trained.state.failed)),
+        seconds=trained.seconds,
+        in_turn=in_turn,
+        meanings=scores.meanings(last.functions.gan, last.source),
+    )
 
 
 def problem_of(config: ConfigDict) -> str:
@@ -395,10 +435,14 @@ def write_report(
     real, floors = {}, {}
     for point in points:
         config, name_of_data = members([point], 1)[0], problem_of(point.config)
-        if name_of_data not in floors and config.data.name in data.PROBLEMS:
+        if name_of_data in real:
+            continue
+        if config.data.name in data.PROBLEMS:
             problem = data.make_problem(**config.data)
             real[name_of_data] = scores.held_out(problem, config)
             floors[name_of_data] = scores.floor(problem, config)
+        elif not build.spec_of(config).images:
+            real[name_of_data] = training.real_points(data.open_source(**config.data), config)
     lines, total = [], 0.0
     for i, each in enumerate(plans):
         done = workdir.read_json(directory / "groups" / str(i) / results.DONE)
@@ -445,7 +489,9 @@ def main(argv: list[str]) -> None:
 
     points = expand(config)
     for point in points:
-        build.check(point.config)
+        build.check_all(point.config)
+        if point.config.get("parallel", "jit") == "pmap":
+            raise SetupError("config field parallel is 'pmap': a sweep maps its members itself, give jit")
     asked = {
         "seeds": values.seeds,
         "points": {

@@ -1,9 +1,8 @@
 """A sweep's page: one HTML file that needs no other, for the screen and for paper."""
 
-import functools
 import html
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,6 +45,7 @@ class Layout(NamedTuple):
       cells: by (row, column).
       rows: in the order of the sweep.
       columns: likewise, ``""`` alone if there is no second label.
+      highest: the scores of which more is better.
     """
 
     row: str
@@ -53,6 +53,7 @@ class Layout(NamedTuple):
     cells: dict[tuple[str, str], Cell]
     rows: list[str]
     columns: list[str]
+    highest: frozenset[str]
 
     def problems(self, column: str) -> list[str]:
         """What the cells of a column were trained on; more than one, and its rows do not compare."""
@@ -64,8 +65,12 @@ def values_of(runs: Sequence[Run], name: str) -> np.ndarray:
     return np.array([math.nan if run.last(name) is None else run.last(name) for run in runs], float)
 
 
-def _better(name: str) -> bool:
-    return scores.MEANINGS.get(name, (False, ""))[0]
+def meanings_of(runs: Sequence[Run]) -> dict[str, tuple[bool, str]]:
+    """Returns the scores that runs have, by name: whether more is better, and what each is."""
+    known = dict(scores.MEANINGS)
+    for run in runs:
+        known |= run.meanings
+    return {name: meaning for name, meaning in known.items() if any(name in run.curves for run in runs)}
 
 
 def _is_number(value: Any) -> bool:
@@ -82,6 +87,7 @@ def arrange(runs: Sequence[Run], metric: str) -> Layout:
     With no names every point is a row.
     """
     labels = runs[0].labels
+    highest = frozenset(name for name, (more, _) in meanings_of(runs).items() if more)
     names = [name for name in labels if not all(_is_number(run.labels[name]) for run in runs)]
     row = names[0] if names else ", ".join(labels)
     column = names[1] if len(names) > 1 else None
@@ -100,7 +106,7 @@ def arrange(runs: Sequence[Run], metric: str) -> Layout:
         values = values_of(group, metric)
         alive = values[~np.isnan(values)]
         mean = float(alive.mean()) if len(alive) else math.inf
-        return int(np.isnan(values).sum()), -mean if _better(metric) else mean
+        return int(np.isnan(values).sum()), -mean if metric in highest else mean
 
     cells = {}
     for key, by_settings in found.items():
@@ -113,7 +119,7 @@ def arrange(runs: Sequence[Run], metric: str) -> Layout:
         cells[key] = Cell(best, {name: best[0].labels[name] for name in tuned}, others)
     rows = list(dict.fromkeys(key[0] for key in cells))
     columns = list(dict.fromkeys(key[1] for key in cells))
-    return Layout(row, column, cells, rows, columns)
+    return Layout(row, column, cells, rows, columns, highest)
 
 
 def _number(value: float) -> str:
@@ -140,7 +146,7 @@ def score_table(layout: Layout, metric: str, floors: Mapping[str, Mapping[str, f
 
     Where a column's cells are of several problems, each stands beside what real points score on its own.
     """
-    sign = -1.0 if _better(metric) else 1.0
+    sign = -1.0 if metric in layout.highest else 1.0
     columns = measured(layout, metric)
     best = {}
     alike = [column for column in columns if len(layout.problems(column)) == 1]
@@ -203,7 +209,7 @@ def ranking(layout: Layout, metric: str) -> str:
             for column in complete
         ]
     )
-    found = statistics.rank(blocks, _better(metric))
+    found = statistics.rank(blocks, metric in layout.highest)
     order = np.argsort(found.mean_ranks)
     figure = page.figure(9, 0.9 + 0.42 * len(order))
     axes = figure.add_subplot()
@@ -312,19 +318,41 @@ def limits_of(real: np.ndarray) -> np.ndarray:
     return np.stack([centre - half, centre + half])
 
 
-def _pictures(runs: Sequence[Run], names: Sequence[str], real: Mapping[str, np.ndarray]) -> str:
+def _picture(run: Run, real: Mapping[str, Any]) -> np.ndarray:
+    """A run's last samples: of several kinds the translations, side by side."""
+    samples, truth = run.samples, real.get(run.problem)
+    if not isinstance(samples, Mapping):
+        return pictures.grid(samples) if truth is None else scatter_panel(samples, limits_of(truth))
+    names = _shown(samples)
+    if truth is None:
+        return pictures.columns({name: samples[name] for name in names})
+    return np.concatenate(
+        [scatter_panel(samples[name], limits_of(truth[pictures.domain_of(name)])) for name in names], 1
+    )
+
+
+def _shown(samples: Mapping[str, Any]) -> list[str]:
+    return [name for name in samples if "_to_" in name] or list(samples)
+
+
+def _real_picture(run: Run, truth: Any) -> np.ndarray:
+    """The real points of a run's problem; of several kinds those that its translations are to look like."""
+    if not isinstance(truth, Mapping):
+        return scatter_panel(truth, limits_of(truth))
+    domains = [truth[pictures.domain_of(name)] for name in _shown(run.samples)]
+    return np.concatenate([scatter_panel(points, limits_of(points)) for points in domains], 1)
+
+
+def _pictures(runs: Sequence[Run], names: Sequence[str], real: Mapping[str, Any]) -> str:
     """A picture a run, on the scale of its real points."""
     lines = ""
     for run in runs:
-        picture: Callable[[np.ndarray], np.ndarray] = pictures.grid
-        if run.problem in real:
-            picture = functools.partial(scatter_panel, limits=limits_of(real[run.problem]))
         alt = html.escape(", ".join(filter(None, [*names, f"seed {run.seed}"])))
-        lines += f'<img alt="{alt}" title="{alt}" src="{page.picture(picture(run.samples))}">'
+        lines += f'<img alt="{alt}" title="{alt}" src="{page.picture(_picture(run, real))}">'
     return lines
 
 
-def _folded(layout: Layout, column: str, real: Mapping[str, np.ndarray], room: int) -> tuple[str, int]:
+def _folded(layout: Layout, column: str, real: Mapping[str, Any], room: int) -> tuple[str, int]:
     """The runs of a column that its grid leaves out, as far as there is room, and how many are left."""
     lines, left = "", 0
     for row in layout.rows:
@@ -343,7 +371,7 @@ def _folded(layout: Layout, column: str, real: Mapping[str, np.ndarray], room: i
     return lines, left
 
 
-def panels(layout: Layout, real: Mapping[str, np.ndarray]) -> str:
+def panels(layout: Layout, real: Mapping[str, Any]) -> str:
     """The last samples of every member: a row of the page each row, a picture each seed.
 
     What the tables are of stands open; the other settings, and more seeds than fit a row, are folded away.
@@ -357,8 +385,7 @@ def panels(layout: Layout, real: Mapping[str, np.ndarray]) -> str:
             if (cell := layout.cells.get((row, column))) is None:
                 continue
             if cell.problem in real and cell.problem != shown:
-                points = real[cell.problem]
-                address = page.picture(scatter_panel(points, limits_of(points)))
+                address = page.picture(_real_picture(cell.runs[0], real[cell.problem]))
                 lines += f'<div>real</div><img alt="real points" src="{address}">'
                 lines += "<span></span>" * (len(seeds) - 1)
             if shown is None:
@@ -367,7 +394,9 @@ def panels(layout: Layout, real: Mapping[str, np.ndarray]) -> str:
             shown = cell.problem
             lines += f"<div>{html.escape(row)}</div>"
             lines += _pictures(cell.runs[:MAX_PANELS], (row, column), real)
-        style = f"grid-template-columns: 7rem repeat({len(seeds)}, minmax(0, 64px))"
+        samples = some.runs[0].samples
+        width = 64 * (len(_shown(samples)) if isinstance(samples, Mapping) else 1)
+        style = f"grid-template-columns: 7rem repeat({len(seeds)}, minmax(0, {width}px))"
         parts.append(f'<h3>{html.escape(column)}</h3><div class="panels" style="{style}">{lines}</div>')
         folded, left = _folded(layout, column, real, room)
         room -= len(folded)
@@ -384,7 +413,7 @@ def write(
     *,
     title: str,
     runs: Sequence[Run],
-    real: Mapping[str, np.ndarray],
+    real: Mapping[str, Any],
     floors: Mapping[str, Mapping[str, float]],
     shown: Sequence[str],
     costs: str,
@@ -402,8 +431,8 @@ def write(
       costs: a table of the programs, HTML.
       about: how it was made, plain text.
     """
-    found = [name for name in scores.MEANINGS if any(name in run.curves for run in runs)]
-    metrics = found or ["critic_loss", "generator_loss"]
+    found = meanings_of(runs)
+    metrics = list(found) or ["critic_loss", "generator_loss"]
     layout = arrange(runs, metrics[0])
     steps = max(sum(value is not None for value in run.curves.get(metrics[0], ())) for run in runs)
     failed = sum(run.failed > 0 for run in runs)
@@ -417,7 +446,7 @@ def write(
     for number, metric in enumerate(metrics):
         meaning = "as logged; the losses of different objectives do not compare"
         if found:
-            meaning = f"{scores.MEANINGS[metric][1]}; {'more' if _better(metric) else 'less'} is better"
+            meaning = f"{found[metric][1]}; {'more' if found[metric][0] else 'less'} is better"
         parts.append(f"<h2>{html.escape(metric)}</h2><p>{html.escape(meaning)}</p>")
         parts.append(score_table(layout, metric, floors))
         if number == 0:

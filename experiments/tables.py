@@ -28,7 +28,7 @@ def table(summary: dict[str, Any]) -> str:
     unit, devices = summary["unit"], summary["devices"]
     one, whole = summary["per_device"], summary["total"]
     bound, estimate = summary["datasheet_bound"], summary["compiler_estimate"]
-    samples = "images" if "size" in summary["config"]["data"] else "points"
+    samples = summary["samples"]
     rate = f"samples_per_second_per_{unit}"
 
     def row(name: str, a: float, b: float, unit: str, more: str = "") -> str:
@@ -56,7 +56,7 @@ def table(summary: dict[str, Any]) -> str:
             )
         ),
         *(
-            row(f"{kind} × {found['calls']}", found["bytes"], whole["collectives"][kind]["bytes"], "B")
+            row(f"{kind} × {found['calls']:g}", found["bytes"], whole["collectives"][kind]["bytes"], "B")
             for kind, found in one["collectives"].items()
         ),
         "" if one["collectives"] else "  no collectives",

@@ -98,8 +98,8 @@ class Compiled(NamedTuple):
 
     Attributes:
       program: its parsed text.
-      flops: floating-point operations.
-      bytes_accessed: by all operations, on-chip memory included.
+      flops: floating-point operations, products of a lazy term as often as it is due.
+      bytes_accessed: by all operations, on-chip memory included, a lazy term's as if it were always due.
       arguments: bytes.
       outputs: bytes, those that take the place of donated arguments included.
       aliased: bytes of donated arguments that outputs take the place of.
@@ -207,9 +207,10 @@ def compile_ahead(step: Any, *arguments: PyTree) -> Compiled:
         raise TooLargeError(str(error).partition("\n")[0].removeprefix("RESOURCE_EXHAUSTED: ")) from error
     seconds = time.monotonic() - began
     cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
+    program = hlo.parse(compiled.as_text())
     return Compiled(
-        program=hlo.parse(compiled.as_text()),
-        flops=cost.get("flops", 0.0),
+        program=program,
+        flops=cost.get("flops", 0.0) - costs.idle_flops(program),
         bytes_accessed=cost.get("bytes accessed", 0.0),
         arguments=memory.argument_size_in_bytes,
         outputs=memory.output_size_in_bytes,

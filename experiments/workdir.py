@@ -53,18 +53,40 @@ def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     )
 
 
+def check_version(directory: Path, found: Any) -> None:
+    """Refuses a folder that a version of jaxgan wrote whose configs this one does not read.
+
+    Args:
+      directory: a run's or a sweep's.
+      found: what its ``config.json`` holds.
+
+    Raises:
+      SetupError: a config in it has no section ``gan``.
+    """
+    fields = found if isinstance(found, dict) else {}
+    points = fields.get("points", {})
+    for config in [point["config"] for point in points.values()] or [fields]:
+        if "gan" not in config:
+            raise SetupError(
+                f"--workdir {directory} was written by another version of jaxgan (its config has no section"
+                " gan): use the version that wrote it, or another --workdir"
+            )
+
+
 def check_owner(workdir: Path, config: ConfigDict) -> None:
     """Refuses a directory that belongs to a run of another config.
 
     Raises:
-      SetupError: the message shows each field that differs.
+      SetupError: the message shows each field that differs; or another version wrote the directory.
     """
     if workdir.exists() and not workdir.is_dir():
         raise SetupError(f"--workdir {workdir} is a file: give a folder")
     path = workdir / "config.json"
     if not path.exists():
         return
-    if differs := differences(read_json(path), as_json(config)):
+    theirs = read_json(path)
+    check_version(workdir, theirs)
+    if differs := differences(theirs, as_json(config)):
         raise SetupError(
             f"--workdir {workdir} belongs to a run of another config ({differs}): give the same config,"
             " or another --workdir"

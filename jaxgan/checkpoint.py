@@ -9,6 +9,7 @@ are read; nothing is unpickled.
 Every process holds the whole state (it is replicated), so the first writes it and each reads it.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -20,7 +21,7 @@ from orbax.checkpoint import checkpoint_managers
 from jaxgan.errors import SetupError
 from jaxgan.state import is_key, sha256
 
-FORMAT = 1
+FORMAT = 2
 KEEP = 3
 
 PyTree = Any
@@ -91,18 +92,25 @@ class Damaged(NamedTuple):
     reason: str
 
 
-def _read(manager: Manager, step: int, abstract: PyTree) -> Restored:
+def _read(manager: Manager, step: int, abstract_at: Callable[[int], PyTree]) -> Restored:
     meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
     if meta["format"] != FORMAT:
         raise SetupError(
             f"checkpoint {manager.directory / str(step)} has format {meta['format']}, this version of"
             f" jaxgan reads format {FORMAT}: use the version that wrote it, or another --workdir"
         )
+    abstract = abstract_at(step)
     shapes = jax.eval_shape(
         lambda state: jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, state), abstract
     )
     template = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in _flatten(shapes).items()}
     host = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(template))).state
+    # Orbax gives what was saved, whatever the template's shapes are.
+    for name, leaf in template.items():
+        if host[name].shape != leaf.shape or host[name].dtype != leaf.dtype:
+            raise ValueError(
+                f"it holds {name} of shape {host[name].shape}, the config asks for {leaf.shape}"
+            )
     if (found := sha256(host)) != meta["state_sha256"]:
         raise ValueError(f"its state hashes to {found[:12]}, not {meta['state_sha256'][:12]}")
     leaves = [
@@ -114,13 +122,13 @@ def _read(manager: Manager, step: int, abstract: PyTree) -> Restored:
 
 
 def restore(
-    manager: Manager, abstract: PyTree, *, newest: int | None = None
+    manager: Manager, abstract_at: Callable[[int], PyTree], *, newest: int | None = None
 ) -> tuple[Restored | None, list[Damaged]]:
     """Reads the newest whole checkpoint.
 
     Args:
       manager: from :func:`open_manager`.
-      abstract: a state of the same shapes, e.g. from ``jax.eval_shape``.
+      abstract_at: a step to the shapes of its checkpoint's state, e.g. from ``jax.eval_shape``.
       newest: the last step whose checkpoint counts; None for all.
 
     Returns:
@@ -134,7 +142,7 @@ def restore(
         if newest is not None and step > newest:
             continue
         try:
-            return _read(manager, step, abstract), damaged
+            return _read(manager, step, abstract_at), damaged
         except SetupError:
             raise
         except Exception as error:  # whatever a damaged file makes the readers say

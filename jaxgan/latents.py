@@ -32,13 +32,13 @@ def row_keys(key: Array, rows: Array) -> Array:
     return jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
 
 
-def normal(keys: Array, *, dim: int, truncation: float | None = None) -> Array:
+def normal(keys: Array, *, dim: int, truncation: Array | float | None = None) -> Array:
     """Standard normal codes, optionally truncated: z ~ N(0, I) given |z_i| ≤ truncation.
 
     Args:
       keys: (B,) PRNG keys, see :func:`row_keys`.
       dim: length of a code.
-      truncation: bound on every coordinate, in standard deviations; None for no bound.
+      truncation: bound on every coordinate, in standard deviations, a scalar or (B,); None for no bound.
 
     Returns:
       (B, dim) float32.
@@ -48,17 +48,19 @@ def normal(keys: Array, *, dim: int, truncation: float | None = None) -> Array:
     """
     if truncation is None:
         return jax.vmap(lambda key: jax.random.normal(key, (dim,)))(keys)
-    bound = jnp.float32(truncation)
-    return jax.vmap(lambda key: jax.random.truncated_normal(key, -bound, bound, (dim,)))(keys)
+    bounds = jnp.broadcast_to(jnp.asarray(truncation, jnp.float32), keys.shape)
+    return jax.vmap(lambda key, bound: jax.random.truncated_normal(key, -bound, bound, (dim,)))(
+        keys, bounds
+    )
 
 
-def uniform(keys: Array, *, dim: int, truncation: float | None = None) -> Array:
+def uniform(keys: Array, *, dim: int, truncation: Array | float | None = None) -> Array:
     """Codes uniform on [−1, 1), as in DCGAN, optionally truncated to |z_i| ≤ truncation ≤ 1.
 
     Args:
       keys: (B,) PRNG keys, see :func:`row_keys`.
       dim: length of a code.
-      truncation: bound on every coordinate; None for 1.
+      truncation: bound on every coordinate, a scalar or (B,); None for 1.
 
     Returns:
       (B, dim) float32.
@@ -66,8 +68,10 @@ def uniform(keys: Array, *, dim: int, truncation: float | None = None) -> Array:
     References:
       Radford et al., 2016, section 4, https://arxiv.org/abs/1511.06434
     """
-    bound = 1.0 if truncation is None else min(truncation, 1.0)
-    return jax.vmap(lambda key: jax.random.uniform(key, (dim,), minval=-bound, maxval=bound))(keys)
+    bounds = jnp.broadcast_to(1.0 if truncation is None else jnp.minimum(truncation, 1.0), keys.shape)
+    return jax.vmap(lambda key, bound: jax.random.uniform(key, (dim,), minval=-bound, maxval=bound))(
+        keys, bounds
+    )
 
 
 PRIORS: dict[str, Callable[..., Array]] = {"normal": normal, "uniform": uniform}

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxgan import conv, spectral
+from jaxgan import conv, parallel, spectral
 
 Array = jax.Array
 Initializer = Callable[..., Array]
@@ -162,33 +162,25 @@ def mean_pool(x: Array) -> Array:
     return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
 
 
-def _pmean(tree: tuple[Array, ...], axis_name: str | None) -> tuple[Array, ...]:
-    return tree if axis_name is None else lax.pmean(tree, axis_name)
-
-
-def _moments(x: Array, axis_name: str | None) -> tuple[Array, Array]:
+def _moments(x: Array) -> tuple[Array, Array]:
     x, axes = x.astype(jnp.float32), tuple(range(x.ndim - 1))
-    mean, square = _pmean((jnp.mean(x, axes), jnp.mean(jnp.square(x), axes)), axis_name)
+    mean, square = parallel.global_mean((jnp.mean(x, axes), jnp.mean(jnp.square(x), axes)))
     return mean, jnp.maximum(square - jnp.square(mean), 0.0)  # rounding may take it below
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def batch_norm(
-    x: Array, scale: Array, bias: Array, epsilon: float, axis_name: str | None = None
-) -> tuple[Array, Array, Array]:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def batch_norm(x: Array, scale: Array, bias: Array, epsilon: float) -> tuple[Array, Array, Array]:
     """y = scale · (x − mean) / √(var + ε) + bias, by the batch's own mean and variance.
 
     All of it is computed in float32, and y rounded to the type of x.
 
-    Its derivative is written out below: so two forward passes, one differentiated and one not, are the same
-    operations, and XLA computes them once (a DCGAN's step makes the same samples for both players).
+    Its derivative is written out below: it keeps fewer arrays than the one JAX would derive.
 
     Args:
       x: (B, ..., C).
       scale: (C,).
       bias: (C,).
       epsilon: ε.
-      axis_name: the ``pmap`` axis that the batch is split over, if any.
 
     Returns:
       y, as x in shape and type, and the biased mean and variance over all axes but the last, (C,) each, in
@@ -197,20 +189,20 @@ def batch_norm(
     References:
       Ioffe & Szegedy, 2015, https://arxiv.org/abs/1502.03167
     """
-    return _batch_norm_forward(x, scale, bias, epsilon, axis_name)[0]
+    return _batch_norm_forward(x, scale, bias, epsilon)[0]
 
 
 def _batch_norm_forward(
-    x: Array, scale: Array, bias: Array, epsilon: float, axis_name: str | None
+    x: Array, scale: Array, bias: Array, epsilon: float
 ) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
-    mean, var = _moments(x, axis_name)
+    mean, var = _moments(x)
     inverse = lax.rsqrt(var + epsilon)
     y = (x.astype(jnp.float32) - mean) * (inverse * scale) + bias
     return (y.astype(x.dtype), mean, var), (x, mean, inverse, scale)
 
 
 def _batch_norm_backward(
-    epsilon: float, axis_name: str | None, residuals: tuple[Array, ...], gradients: tuple[Array, ...]
+    epsilon: float, residuals: tuple[Array, ...], gradients: tuple[Array, ...]
 ) -> tuple[Array, Array, Array]:
     x, mean, inverse, scale = residuals
     g, axes = gradients[0].astype(jnp.float32), tuple(range(x.ndim - 1))
@@ -219,7 +211,7 @@ def _batch_norm_backward(
     count = x.size // x.shape[-1]
     d_scale, d_bias = count * g_normal, count * g_mean
     # The batch's moments depend on every sample, wherever it lies.
-    g_mean, g_normal = _pmean((g_mean, g_normal), axis_name)
+    g_mean, g_normal = parallel.global_mean((g_mean, g_normal))
     dx = scale * inverse * (g - g_mean - normal * g_normal)
     return dx.astype(x.dtype), d_scale, d_bias
 
@@ -230,7 +222,6 @@ batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
 class BatchNorm(nn.Module):
     """Batch normalisation, with averages of the batches' moments in ``batch_stats`` for evaluation."""
 
-    axis_name: str | None = None
     scale_init: Initializer = nn.initializers.ones
     momentum: float = 0.9
     epsilon: float = 1e-5
@@ -246,9 +237,7 @@ class BatchNorm(nn.Module):
         if not train:
             y = (x - mean.value) * (lax.rsqrt(var.value + self.epsilon) * scale) + bias
             return y.astype(x.dtype)
-        # Initialisation may see one device's share alone, outside the axis.
-        axis_name = None if self.is_initializing() else self.axis_name
-        y, *moments = batch_norm(x, scale, bias, self.epsilon, axis_name)
+        y, *moments = batch_norm(x, scale, bias, self.epsilon)
         if self.is_mutable_collection("batch_stats") and not self.is_initializing():
             for average, moment in zip((mean, var), moments, strict=True):
                 average.value = self.momentum * average.value + (1 - self.momentum) * moment
@@ -260,19 +249,17 @@ class Norm(nn.Module):
 
     Moments are float32 whatever the type of x.
 
-    Batch statistics are those of the global batch under ``jit``; under ``pmap``, given its
-    ``axis_name``, they are averaged over it and come to the same.
+    Batch statistics are those of the global batch.
     """
 
     kind: str
-    axis_name: str | None = None
     scale_init: Initializer = nn.initializers.ones
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, ..., C) to the same shape and type."""
         if self.kind == "batch":
-            return BatchNorm(self.axis_name, self.scale_init, name="batch_norm")(x, train)
+            return BatchNorm(self.scale_init, name="batch_norm")(x, train)
         if self.kind == "layer":
             # Over all of a sample, with a scale per channel, as WGAN-GP does for want of batch statistics.
             axes = tuple(range(1, x.ndim))

@@ -17,6 +17,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from jaxgan import parallel
 from jaxgan.errors import unknown
 
 Array = jax.Array
@@ -232,17 +233,13 @@ def hinge_generator_loss(fake_logits: Array) -> Array:
     return -jnp.mean(fake_logits)
 
 
-def _relative(real_logits: Array, fake_logits: Array, axis_name: str | None) -> tuple[Array, Array]:
+def _relative(real_logits: Array, fake_logits: Array) -> tuple[Array, Array]:
     _check_pair(real_logits, fake_logits)
-    real_mean, fake_mean = jnp.mean(real_logits), jnp.mean(fake_logits)
-    if axis_name is not None:
-        real_mean, fake_mean = jax.lax.pmean((real_mean, fake_mean), axis_name)
+    real_mean, fake_mean = parallel.global_mean((jnp.mean(real_logits), jnp.mean(fake_logits)))
     return real_logits - fake_mean, fake_logits - real_mean
 
 
-def relativistic_average_critic_loss(
-    real_logits: Array, fake_logits: Array, *, axis_name: str | None = None
-) -> Array:
+def relativistic_average_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
     """Real samples are to look more real than the average fake, and the other way round.
 
     −E[log σ(D(x) − E[D(G(z))])] − E[log(1 − σ(D(G(z)) − E[D(x)]))]
@@ -250,7 +247,6 @@ def relativistic_average_critic_loss(
     Args:
       real_logits: (B, ...) logits of real samples.
       fake_logits: (B', ...) logits of generated samples.
-      axis_name: the ``pmap`` axis the batch is split over, if any; the means then cover all of it.
 
     Returns:
       A scalar, in nats.
@@ -262,72 +258,62 @@ def relativistic_average_critic_loss(
       Jolicoeur-Martineau, 2018, The relativistic discriminator, section 4.2,
       https://arxiv.org/abs/1807.00734
     """
-    real, fake = _relative(real_logits, fake_logits, axis_name)
+    real, fake = _relative(real_logits, fake_logits)
     return jnp.mean(jax.nn.softplus(-real)) + jnp.mean(jax.nn.softplus(fake))
 
 
-def relativistic_average_generator_loss(
-    real_logits: Array, fake_logits: Array, *, axis_name: str | None = None
-) -> Array:
+def relativistic_average_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
     """The critic's loss with real and fake exchanged; unlike other losses it needs both.
 
     −E[log(1 − σ(D(x) − E[D(G(z))]))] − E[log σ(D(G(z)) − E[D(x)])]
 
     Args, Returns, Raises and References: as :func:`relativistic_average_critic_loss`.
     """
-    real, fake = _relative(real_logits, fake_logits, axis_name)
+    real, fake = _relative(real_logits, fake_logits)
     return jnp.mean(jax.nn.softplus(real)) + jnp.mean(jax.nn.softplus(-fake))
 
 
-def relativistic_average_least_squares_critic_loss(
-    real_logits: Array, fake_logits: Array, *, axis_name: str | None = None
-) -> Array:
+def relativistic_average_least_squares_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
     """Least squares of the relative logits towards 1 for real and −1 for fake.
 
     E[(D(x) − E[D(G(z))] − 1)²] + E[(D(G(z)) − E[D(x)] + 1)²]
 
     Args, Returns, Raises and References: as :func:`relativistic_average_critic_loss`.
     """
-    real, fake = _relative(real_logits, fake_logits, axis_name)
+    real, fake = _relative(real_logits, fake_logits)
     return jnp.mean(jnp.square(real - 1.0)) + jnp.mean(jnp.square(fake + 1.0))
 
 
-def relativistic_average_least_squares_generator_loss(
-    real_logits: Array, fake_logits: Array, *, axis_name: str | None = None
-) -> Array:
+def relativistic_average_least_squares_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
     """The critic's loss with real and fake exchanged.
 
     E[(D(x) − E[D(G(z))] + 1)²] + E[(D(G(z)) − E[D(x)] − 1)²]
 
     Args, Returns, Raises and References: as :func:`relativistic_average_critic_loss`.
     """
-    real, fake = _relative(real_logits, fake_logits, axis_name)
+    real, fake = _relative(real_logits, fake_logits)
     return jnp.mean(jnp.square(real + 1.0)) + jnp.mean(jnp.square(fake - 1.0))
 
 
-def relativistic_average_hinge_critic_loss(
-    real_logits: Array, fake_logits: Array, *, axis_name: str | None = None
-) -> Array:
+def relativistic_average_hinge_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
     """The hinge of the relative logits at margin 1.
 
     E[max(0, 1 − (D(x) − E[D(G(z))]))] + E[max(0, 1 + (D(G(z)) − E[D(x)]))]
 
     Args, Returns, Raises and References: as :func:`relativistic_average_critic_loss`.
     """
-    real, fake = _relative(real_logits, fake_logits, axis_name)
+    real, fake = _relative(real_logits, fake_logits)
     return jnp.mean(jax.nn.relu(1.0 - real)) + jnp.mean(jax.nn.relu(1.0 + fake))
 
 
-def relativistic_average_hinge_generator_loss(
-    real_logits: Array, fake_logits: Array, *, axis_name: str | None = None
-) -> Array:
+def relativistic_average_hinge_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
     """The critic's loss with real and fake exchanged.
 
     E[max(0, 1 + (D(x) − E[D(G(z))]))] + E[max(0, 1 − (D(G(z)) − E[D(x)]))]
 
     Args, Returns, Raises and References: as :func:`relativistic_average_critic_loss`.
     """
-    real, fake = _relative(real_logits, fake_logits, axis_name)
+    real, fake = _relative(real_logits, fake_logits)
     return jnp.mean(jax.nn.relu(1.0 + real)) + jnp.mean(jax.nn.relu(1.0 - fake))
 
 
@@ -337,8 +323,7 @@ class LossPair(NamedTuple):
     Attributes:
       critic: ``critic(real_logits, fake_logits)``.
       generator: ``generator(fake_logits)``, or ``generator(real_logits, fake_logits)`` if relativistic.
-      relativistic: whether the generator's side needs real logits too (and both sides then take the
-        keyword ``axis_name``, since their means are over the whole batch).
+      relativistic: whether the generator's side needs real logits too.
     """
 
     critic: Callable[..., Array]

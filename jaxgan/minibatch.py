@@ -4,14 +4,14 @@ They mix the samples of a batch, as batch normalisation does: real and fake batc
 other, and gradient penalties are refused. They hold no state; what tells of them is the collection
 ``minibatch``, which has no arrays.
 
-The batch is the global one: under ``jit`` by itself, under ``pmap`` by the axis' name.
+The batch is the global one, under ``jit`` and under ``pmap``.
 """
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import lax
 
+from jaxgan import parallel
 from jaxgan.errors import unknown
 
 Array = jax.Array
@@ -56,12 +56,11 @@ def distance(x: Array, others: Array) -> Array:
     return jnp.mean(jnp.sqrt(squares + EPSILON), 1, keepdims=True)
 
 
-def standard_deviation(x: Array, axis_name: str | None = None) -> Array:
+def standard_deviation(x: Array) -> Array:
     """The batch's spread: the standard deviation of each feature over the batch, averaged over features.
 
     Args:
       x: (B, features) samples.
-      axis_name: the ``pmap`` axis that the batch is split over, if any.
 
     Returns:
       (B, 1), the same number for each sample: mean_f √(var_f + 1e-8), with the biased variance.
@@ -69,13 +68,9 @@ def standard_deviation(x: Array, axis_name: str | None = None) -> Array:
     References:
       Karras et al., 2018, Progressive Growing of GANs, section 3, https://arxiv.org/abs/1710.10196
     """
-    mean = _pmean(jnp.mean(x, 0), axis_name)
-    variance = _pmean(jnp.mean(jnp.square(x - mean), 0), axis_name)
+    mean = parallel.global_mean(jnp.mean(x, 0))
+    variance = parallel.global_mean(jnp.mean(jnp.square(x - mean), 0))
     return jnp.broadcast_to(jnp.mean(jnp.sqrt(variance + EPSILON)), (len(x), 1))
-
-
-def _pmean(x: Array, axis_name: str | None) -> Array:
-    return x if axis_name is None else lax.pmean(x, axis_name)
 
 
 class Minibatch(nn.Module):
@@ -83,13 +78,11 @@ class Minibatch(nn.Module):
 
     Attributes:
       kind: discrimination (Salimans et al.), distance (L2, to all the batch), std (Karras et al.), or none.
-      axis_name: the ``pmap`` axis that the batch is split over, if any.
       features: measures of closeness that discrimination learns (the paper's B).
       dims: of the space each is measured in (the paper's C).
     """
 
     kind: str
-    axis_name: str | None = None
     features: int = 16
     dims: int = 5
 
@@ -102,17 +95,16 @@ class Minibatch(nn.Module):
             return x
         if self.is_initializing():
             self.variable(COLLECTION, "mixes", tuple)
-        # Initialisation may see one device's share alone, outside the axis.
-        axis_name = None if self.is_initializing() else self.axis_name
         y = x.astype(jnp.float32)
         if self.kind == "std":
-            seen = standard_deviation(y, axis_name)
+            seen = standard_deviation(y)
         else:
             if self.kind == "discrimination":
                 kernel = self.param(
                     "kernel", nn.initializers.lecun_normal(), (y.shape[-1], self.features * self.dims)
                 )
                 y = (y @ kernel).reshape(-1, self.features, self.dims)
-            others = y if axis_name is None else lax.all_gather(y, axis_name, tiled=True)
-            seen = (discrimination if self.kind == "discrimination" else distance)(y, others)
+            seen = (discrimination if self.kind == "discrimination" else distance)(
+                y, parallel.global_rows(y)
+            )
         return jnp.concatenate([x, seen.astype(x.dtype)], -1)

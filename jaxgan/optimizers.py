@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxgan import schedules
 from jaxgan.errors import SetupError, unknown
 
 
@@ -57,19 +58,52 @@ def _optimizers() -> dict[str, Callable[..., optax.GradientTransformation]]:
     return found
 
 
-def build(name: str, *, clip: float | None = None, **hyper: Any) -> optax.GradientTransformation:
-    """The optax optimiser of that name.
+def _scheduled(
+    make: Callable[..., optax.GradientTransformation], hyper: Mapping[str, Any]
+) -> optax.GradientTransformationExtraArgs:
+    """Makes an optimiser whose hyper-parameters may be schedules of ``step``, an argument of its update."""
+
+    def at(step: jax.Array | int) -> optax.GradientTransformationExtraArgs:
+        return optax.with_extra_args_support(
+            make(**{name: schedules.at(value, step) for name, value in hyper.items()})
+        )
+
+    def update(
+        updates: optax.Updates,
+        state: optax.OptState,
+        params: optax.Params | None = None,
+        *,
+        step: jax.Array | int = 0,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, optax.OptState]:
+        return at(step).update(updates, state, params, **extra_args)
+
+    return optax.GradientTransformationExtraArgs(lambda params: at(0).init(params), update)
+
+
+def build(
+    name: str,
+    *,
+    clip: float | None = None,
+    groups: Mapping[str, Mapping[str, Any]] | None = None,
+    **hyper: Any,
+) -> optax.GradientTransformation:
+    """Builds the optax optimiser of that name.
 
     Args:
       name: e.g. ``"adam"``, ``"sgd"``, ``"rmsprop"``.
       clip: if given, weights are clipped to [−clip, clip] after every update.
-      **hyper: the optimiser's own arguments, e.g. ``learning_rate=2e-4, b1=0.5``.
+      groups: hyper-parameters of their own for parts of the parameters, by the first name of a parameter's
+        path, e.g. ``{"mapping": {"learning_rate": 2e-5}}``. What a group does not give is as for the rest.
+      **hyper: the optimiser's own arguments, e.g. ``learning_rate=2e-4, b1=0.5``; each may be a schedule of
+        the game's step, see :mod:`jaxgan.schedules`.
 
     Returns:
-      The transformation.
+      The transformation. Its ``update`` takes the game's ``step`` as an extra argument.
 
     Raises:
-      SetupError: optax has no such optimiser, or it takes no such argument; the message says which do.
+      SetupError: optax has no such optimiser, or it takes no such argument; the message says which do. By
+        ``init``: no parameter belongs to a group.
 
     >>> params = {"w": jnp.ones(())}
     >>> tx = build("sgd", learning_rate=10.0, clip=0.01)
@@ -81,13 +115,34 @@ def build(name: str, *, clip: float | None = None, **hyper: Any) -> optax.Gradie
     if name not in optimizers:
         raise unknown("optimizer", name, optimizers)
     parameters = inspect.signature(optimizers[name]).parameters
-    for argument in hyper:
-        if argument not in parameters:
-            raise unknown(f"{name} argument", argument, parameters)
-    try:
-        tx = optimizers[name](**hyper)
-    except (TypeError, ValueError) as error:
-        raise SetupError(f"optimizer {name} with {describe(hyper)}: {error}") from error
+
+    def one(hyper: Mapping[str, Any]) -> optax.GradientTransformation:
+        for argument in hyper:
+            if argument not in parameters:
+                raise unknown(f"{name} argument", argument, parameters)
+        built = {argument: schedules.build(value, argument) for argument, value in hyper.items()}
+        tx = _scheduled(optimizers[name], built)
+        try:
+            jax.eval_shape(tx.init, {"w": jax.ShapeDtypeStruct((), jnp.float32)})
+        except (TypeError, ValueError) as error:
+            raise SetupError(f"optimizer {name} with {describe(hyper)}: {error}") from error
+        return tx
+
+    tx = one(hyper)
+    if groups:
+        rest = ""  # no name of a parameter is empty
+        own = {group: one({**hyper, **values}) for group, values in groups.items()}
+
+        def labels(params: optax.Params) -> Any:
+            missing = [group for group in groups if group not in params]
+            if missing:
+                raise unknown("group of parameters", missing[0], params)
+            return {
+                part: jax.tree.map(lambda _, part=part: part if part in own else rest, values)
+                for part, values in params.items()
+            }
+
+        tx = optax.partition({**own, rest: tx}, labels)
     return tx if clip is None else optax.chain(tx, clip_weights(clip))
 
 

@@ -1,24 +1,30 @@
-"""One step on many devices: jit over a mesh of them, or pmap with an axis name.
+"""Runs one step on many devices: ``jit`` over a mesh of them, or ``pmap`` over a named axis.
 
-The batch is global and only its batch axis is split; the state stands on every device. Under ``jit`` the
-compiler inserts the collectives, so batch statistics and losses are those of the global batch with no
-word about devices in the step. Samples draw their randomness by their place in the global batch
+The batch is global and only its batch axis is split; the state is replicated on every device. Under ``jit``
+the compiler inserts the collectives, so batch statistics and losses are those of the global batch. Under
+``pmap`` each device sees its own rows alone, and whatever needs a mean over the global batch asks
+:func:`global_mean` for it. Samples draw their randomness by their place in the global batch
 (``batch["row"]``), so the number of devices changes nothing but time.
+
+A population has a mesh axis of its own, ``members``: nothing may be averaged over it.
 """
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxgan.errors import SetupError
 
 PyTree = Any
-AXIS = "batch"
-EVERYWHERE, MEMBERS = PartitionSpec(), PartitionSpec(AXIS)
+AXIS, MEMBERS_AXIS = "batch", "members"
+EVERYWHERE, MEMBERS = PartitionSpec(), PartitionSpec(MEMBERS_AXIS)
+# Leaves that all members of a population share, by the last name of their path. Mapped, they would turn
+# every `lax.cond` on them into a `select` that runs both branches.
+CLOCKS = ("step", "updates")
 
 # Which operations XLA's CPU backend gives to YNNPACK. By default matrix products are among them, and run on
 # one thread each; without them they run on all: right for one run, not for a population whose members are
@@ -26,10 +32,52 @@ EVERYWHERE, MEMBERS = PartitionSpec(), PartitionSpec(AXIS)
 CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 
 
-def device_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A one-dimensional mesh named ``"batch"`` over the devices, all of them by default."""
+def is_clock(path: tuple[Any, ...]) -> bool:
+    """Whether the leaf at a tree path is one that all members of a population share, see ``CLOCKS``."""
+    return bool(path) and getattr(path[-1], "name", None) in CLOCKS
+
+
+def _is_bound(axis: str) -> bool:
+    try:
+        jax.lax.axis_index(axis)
+    except NameError:
+        return False
+    return True
+
+
+def global_mean(tree: PyTree) -> PyTree:
+    """Averages over the devices that share a batch under ``pmap``; the identity everywhere else.
+
+    Under ``jit`` a mean over the batch axis is one over the global batch already.
+
+    Args:
+      tree: arrays that are means over this device's rows.
+
+    Returns:
+      The means over the global batch.
+    """
+    return jax.lax.pmean(tree, AXIS) if _is_bound(AXIS) else tree
+
+
+def global_rows(x: jax.Array) -> jax.Array:
+    """Gathers the global batch: (B, ...) of this device to (devices · B, ...) under ``pmap``."""
+    return jax.lax.all_gather(x, AXIS, tiled=True) if _is_bound(AXIS) else x
+
+
+def first_row(count: int) -> jax.Array | int:
+    """Returns the place in the global batch of the first of this device's ``count`` rows."""
+    return jax.lax.axis_index(AXIS) * count if _is_bound(AXIS) else 0
+
+
+def device_mesh(devices: Sequence[jax.Device] | None = None, *, axis: str = AXIS) -> Mesh:
+    """Makes a one-dimensional mesh over the devices, all of them by default.
+
+    Args:
+      devices: in order.
+      axis: name of the mesh's axis: ``AXIS`` for a batch, ``MEMBERS_AXIS`` for a population.
+    """
     devices = jax.devices() if devices is None else list(devices)
-    return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+    return jax.make_mesh((len(devices),), (axis,), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def check_batch_size(batch_size: int, num_devices: int) -> None:
@@ -98,15 +146,29 @@ def jit_members(step: Callable[..., PyTree], mesh: Mesh, *, in_turn: bool = Fals
 
     Args:
       step: one member's step.
-      mesh: the devices; each trains its share of the members on all of the batch, and none waits for
-        another.
+      mesh: the devices, along ``MEMBERS_AXIS``; each trains its share of the members on all of the batch,
+        and none waits for another.
       in_turn: whether a device trains its members one after another instead of all at once.
     """
+
+    def axes(tree: PyTree) -> PyTree:
+        return jax.tree_util.tree_map_with_path(lambda path, _: None if is_clock(path) else 0, tree)
 
     def share(population: PyTree, batch: PyTree) -> PyTree:
         if in_turn:
             return jax.lax.map(lambda member: step(member, batch), population)
-        return jax.vmap(step, (0, None))(population, batch)
+        count = len(jax.tree.leaves(population)[0])
+
+        def first(path: tuple[Any, ...], x: jax.Array) -> jax.Array:
+            return x[0] if is_clock(path) else x
+
+        def spread(path: tuple[Any, ...], x: jax.Array) -> jax.Array:
+            return jnp.broadcast_to(x, (count,)) if is_clock(path) else x
+
+        members = jax.tree_util.tree_map_with_path(first, population)
+        mapped_axes = axes(members)
+        members, metrics = jax.vmap(step, (mapped_axes, None), (mapped_axes, 0))(members, batch)
+        return jax.tree_util.tree_map_with_path(spread, members), metrics
 
     # What all members have in common is on every device as it is; that it stays so needs no proof.
     mapped = jax.shard_map(
@@ -116,15 +178,21 @@ def jit_members(step: Callable[..., PyTree], mesh: Mesh, *, in_turn: bool = Fals
 
 
 def pmap_step(step: Callable[..., PyTree]) -> Callable[..., PyTree]:
-    """The same step under ``jax.pmap``, bound to the axis name ``AXIS``.
+    """Compiles ``step(state, batch) -> (state, metrics)`` with ``jax.pmap`` over the axis ``AXIS``.
 
     Args:
-      step: ``step(state, batch, axis_name=...)``, its models and losses built with that axis name too.
+      step: one train step.
 
     Returns:
-      A function of a state and a batch with a leading device axis each, see :func:`split_for_pmap`.
+      A function of a state and a batch with a leading device axis each, see :func:`copy_for_pmap` and
+      :func:`split_for_pmap`; the state is donated.
     """
-    return jax.pmap(functools.partial(step, axis_name=AXIS), axis_name=AXIS, donate_argnums=0)
+    return jax.pmap(step, axis_name=AXIS, donate_argnums=0)
+
+
+def copy_for_pmap(tree: PyTree, num_devices: int) -> PyTree:
+    """Adds the leading device axis of a replicated state: every leaf (...) to (devices, ...)."""
+    return jax.tree.map(lambda x: jnp.stack([x] * num_devices), tree)
 
 
 def split_for_pmap(batch: Mapping[str, np.ndarray], num_devices: int) -> dict[str, np.ndarray]:

@@ -20,6 +20,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from jaxgan.hyper import Flag, Number
+
 Array = jax.Array
 CriticFn = Callable[[Array], Array]
 
@@ -51,8 +53,8 @@ def gradient_penalty(
     fake: Array,
     key: Array,
     *,
-    target: float = 1.0,
-    one_sided: bool = False,
+    target: Number = 1.0,
+    one_sided: Flag = False,
 ) -> Array:
     """WGAN-GP's penalty at random interpolates of real and fake.
 
@@ -84,7 +86,7 @@ def gradient_penalty(
 
 
 def dragan_penalty(
-    critic_fn: CriticFn, real: Array, key: Array, *, std: float = 0.5, target: float = 1.0
+    critic_fn: CriticFn, real: Array, key: Array, *, std: Number = 0.5, target: Number = 1.0
 ) -> Array:
     """DRAGAN's penalty in a Gaussian neighbourhood of the real data.
 

@@ -1,7 +1,6 @@
 """The state of a game between two players: everything a run needs in order to go on."""
 
 import hashlib
-from collections.abc import Callable
 from typing import Any
 
 import flax
@@ -10,67 +9,79 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxgan import spectral
-
 Array = jax.Array
 PyTree = Any
 
+# The one collection that is averaged along with the parameters.
+AVERAGED = "batch_stats"
+
 
 class TrainState(flax.struct.PyTreeNode):
-    """One player, immutable.
+    """One player, immutable: arrays and nothing else.
 
     Attributes:
+      updates: the player's updates so far, an int32 scalar. Lazy terms keep time by it.
       params: what its optimiser changes.
       model_state: its other Flax collections (``batch_stats``, ``spectral``), empty if it has none.
       opt_state: the optimiser's.
       ema_params: moving average of the parameters, or None if the player keeps none.
       ema_model_state: the model state that belongs to them, or None.
-      apply_fn: the network, ``apply_fn(variables, inputs, train, mutable=...)``.
-      tx: the optimiser.
     """
 
+    updates: Array
     params: PyTree
     model_state: PyTree
     opt_state: PyTree
     ema_params: PyTree = None
     ema_model_state: PyTree = None
-    apply_fn: Callable[..., Any] = flax.struct.field(pytree_node=False, default=None)
-    tx: optax.GradientTransformation = flax.struct.field(pytree_node=False, default=None)
 
     @classmethod
-    def create(
-        cls,
-        *,
-        variables: PyTree,
-        apply_fn: Callable[..., Any],
-        tx: optax.GradientTransformation,
-        ema: bool,
-    ) -> "TrainState":
-        """A player at the start, from a module's ``init`` output."""
+    def create(cls, *, variables: PyTree, tx: optax.GradientTransformation, ema: bool) -> "TrainState":
+        """Makes a player at the start, from a module's ``init`` output.
+
+        Args:
+          variables: the module's collections, ``params`` among them.
+          tx: the player's optimiser.
+          ema: whether the player keeps averages.
+        """
         model_state, params = flax.core.pop(variables, "params")
         # Copies, since the step donates its state and one buffer cannot be given away twice.
         ema_params, ema_model_state = jax.tree.map(jnp.copy, (params, model_state)) if ema else (None, None)
         return cls(
+            updates=jnp.int32(0),
             params=params,
             model_state=model_state,
             opt_state=tx.init(params),
             ema_params=ema_params,
             ema_model_state=ema_model_state,
-            apply_fn=apply_fn,
-            tx=tx,
         )
 
-    def apply_gradients(self, grads: PyTree, model_state: PyTree) -> "TrainState":
-        """The player after one update by its optimiser, with the model state its pass left."""
-        updates, opt_state = self.tx.update(grads, self.opt_state, self.params)
-        params = optax.apply_updates(self.params, updates)
-        return self.replace(params=params, opt_state=opt_state, model_state=model_state)
+    def apply_gradients(
+        self, grads: PyTree, model_state: PyTree, tx: optax.GradientTransformation, step: Array
+    ) -> "TrainState":
+        """Returns the player after one update by its optimiser.
+
+        Args:
+          grads: gradients of the loss, shaped as the parameters.
+          model_state: the collections that the update's pass left.
+          tx: the player's optimiser.
+          step: the game's step, which schedules of hyper-parameters are functions of.
+        """
+        transform = optax.with_extra_args_support(tx)
+        updates, opt_state = transform.update(grads, self.opt_state, self.params, step=step)
+        return self.replace(
+            updates=self.updates + 1,
+            params=optax.apply_updates(self.params, updates),
+            opt_state=opt_state,
+            model_state=model_state,
+        )
 
     def update_ema(self, decay: Array | float) -> "TrainState":
-        """The player with its averages moved: ema ← decay · ema + (1 − decay) · value.
+        """Returns the player with its averages moved: ema ← decay · ema + (1 − decay) · value.
 
-        Floating-point parameters and batch statistics are averaged alike, so that they go together;
-        integers and the ``spectral`` collection, whose σ is meaningless as an average, are copied.
+        Floating-point parameters and batch statistics are averaged alike, so that they belong together.
+        All other collections are copied: they are averages already, or have no meaning as one, like the
+        singular vectors of ``spectral``. Integers are copied, too.
         """
 
         def average(ema: Array, value: Array) -> Array:
@@ -79,32 +90,40 @@ class TrainState(flax.struct.PyTreeNode):
             return ema + (1.0 - decay) * (value - ema)
 
         ema_model_state = {
-            name: collection
-            if name == spectral.COLLECTION
-            else jax.tree.map(average, self.ema_model_state[name], collection)
+            name: jax.tree.map(average, self.ema_model_state[name], collection)
+            if name == AVERAGED
+            else collection
             for name, collection in self.model_state.items()
         }
         ema_params = jax.tree.map(average, self.ema_params, self.params)
         return self.replace(ema_params=ema_params, ema_model_state=ema_model_state)
+
+    @property
+    def averages(self) -> tuple[PyTree, PyTree]:
+        """The parameters and collections to evaluate with: the averages, or the raw ones without any."""
+        if self.ema_params is None:
+            return self.params, self.model_state
+        return self.ema_params, self.ema_model_state
 
 
 class GANState(flax.struct.PyTreeNode):
     """Both players, and what belongs to neither.
 
     Attributes:
-      step: generator updates done, an int32 scalar.
+      step: steps done, an int32 scalar. Schedules are functions of it.
       key: the run's PRNG key; it never changes, a step folds its number into it.
       generator: the first player.
-      critic: the second player, whatever it outputs (the literature's discriminator).
+      critic: the second player, whatever it outputs (the literature's discriminator); None in a game
+        without one.
       extra: what belongs to neither, such as BEGAN's k or a memory of past fakes: a dict in which each
-        owner has its own name and hands on the rest.
+        owner has its own name and passes on the rest.
     """
 
     step: Array
     key: Array
     generator: TrainState
-    critic: TrainState
-    extra: PyTree = None
+    critic: Any  # a TrainState, or None; whoever has a critic need not ask
+    extra: PyTree
 
 
 def sha256(state: PyTree) -> str:

@@ -1,7 +1,8 @@
 """The one train step. It knows no model and no loss: a GAN is two pure loss functions.
 
-critic_loss(critic_params, state, batch, key)        -> (loss, Aux)
-generator_loss(generator_params, state, batch, key)  -> (loss, Aux)
+generate(generator_params, state, batch, key, *, advance)     -> (fakes, model_state)
+critic_loss(critic_params, state, batch, fakes, key)          -> (loss, Aux)
+generator_loss(generator_params, state, batch, fakes, key)    -> (loss, Aux)
 """
 
 from collections.abc import Callable, Mapping
@@ -9,13 +10,20 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
+from jaxgan import parallel
+from jaxgan.errors import SetupError
 from jaxgan.state import GANState, TrainState
 
 Array = jax.Array
 PyTree = Any
-Batch = Mapping[str, Array]
+Batch = Mapping[str, Any]
+Schedule = Callable[[Array], Array]
+
+# What must stay a finite number: a run that loses one of these stops, and so does a sweep's member.
+WATCHED = ("critic_loss", "critic_grad_norm", "generator_loss", "generator_grad_norm")
 
 
 class Aux(NamedTuple):
@@ -23,16 +31,35 @@ class Aux(NamedTuple):
 
     Attributes:
       metrics: scalars to be logged, by name.
-      model_state: that player's collections after the pass.
-      extra: the new ``GANState.extra``.
+      model_state: the critic's collections after its pass. The generator's loss leaves None here, since
+        ``GAN.generate`` has moved its collections already.
+      extra: the new ``GANState.extra``. It has no default: a loss that forgot it would drop the state of
+        everybody else.
     """
 
     metrics: dict[str, Array]
     model_state: PyTree
-    extra: PyTree = None
+    extra: PyTree
 
 
-Loss = Callable[[PyTree, GANState, Batch, Array], tuple[Array, Aux]]
+Loss = Callable[[PyTree, GANState, Batch, PyTree, Array], tuple[Array, Aux]]
+
+
+class Measure(NamedTuple):
+    """A score that a system gives to its own samples, such as a cycle error or a bound on the likelihood.
+
+    Attributes:
+      per_row: ``per_row(state, batch, key) -> dict of (B, ...) arrays``, traceable; a row's values depend
+        on that row alone.
+      reduce: all rows' values, as NumPy arrays, to the score.
+      meaning: what the score is, with its unit.
+      more_is_better: whether a higher score is the better one.
+    """
+
+    per_row: Callable[[GANState, Batch, Array], dict[str, Array]]
+    reduce: Callable[[dict[str, np.ndarray]], float]
+    meaning: str
+    more_is_better: bool = False
 
 
 class GAN(NamedTuple):
@@ -40,81 +67,235 @@ class GAN(NamedTuple):
 
     Attributes:
       init: ``init(key, batch) -> GANState``, from a batch shaped as ``train_step`` takes it.
-      critic_loss: see the module's docstring; its batch is (B, ...), without the critic's axis.
-      generator_loss: the same.
-      sample: ``sample(state, key, batch) -> samples`` from averaged weights, one for each of
-        ``batch["row"]``, (B,), with whatever conditions the batch carries.
-      generate: ``generate(generator_params, state, batch, key, advance=...) -> (samples, model_state)``,
-        the samples that a loss given the same key trains on, for those who build on a system
-        (:mod:`jaxgan.remedies`). The critic's loss takes them from ``state.generator.params`` and
-        does not advance the generator's collections; the generator's does.
+      generate: ``generate(generator_params, state, batch, key, *, advance) -> (fakes, model_state)``, the
+        one pass of the generator that both players share. ``fakes`` is any pytree. The step keeps the
+        collections of the pass that is told to ``advance``, the one of the generator's own update.
+      critic_loss: the critic's, see the module's docstring; its batch is (B, ...), without the critic's
+        axis, and its fakes are constants. None in a game without a critic.
+      generator_loss: the generator's; its gradient also flows through the fakes.
+      sample: ``sample(state, key, conditions) -> samples`` from averaged weights. Conditions are what is
+        asked for: a dict of (B, ...) arrays that holds ``row``, each sample's place, and whatever else
+        the system reads (``labels``, ``z``, ``truncation``). Samples are one array or a dict of arrays.
+      generator_tx: the generator's optimiser.
+      critic_tx: the critic's optimiser, None in a game without one.
+      measures: the system's own scores, by name.
+      judge: ``judge(state, x) -> (B,) logits``, the critic's of samples as they are, for pictures of it;
+        None where it gives a sample alone no logit.
+      reads: names of the conditions that ``sample`` cannot do without, besides ``row``: ``labels``, or
+        fields of real samples such as the pictures to translate.
+      mixes: what in its losses depends on the whole batch at once, such as a relativistic loss; empty if
+        its losses are means over samples.
     """
 
     init: Callable[[Array, Batch], GANState]
-    critic_loss: Loss
+    generate: Callable[..., tuple[PyTree, PyTree]]
+    critic_loss: Loss | None
     generator_loss: Loss
-    sample: Callable[[GANState, Array, Batch], Array]
-    generate: Callable[..., tuple[Array, PyTree]]
+    sample: Callable[[GANState, Array, Batch], PyTree]
+    generator_tx: optax.GradientTransformation
+    critic_tx: optax.GradientTransformation | None
+    measures: Mapping[str, Measure] = {}
+    judge: Callable[[GANState, Array], Array] | None = None
+    reads: tuple[str, ...] = ()
+    mixes: str = ""
+
+
+class _Update(NamedTuple):
+    """A player's gradients and what else its loss came to."""
+
+    grads: PyTree
+    loss: Array
+    aux: Aux
+
+
+def _averaged(function: Callable[[Batch], _Update], batch: Batch, accumulate: int) -> _Update:
+    """Averages ``function`` over equal slices of a batch, one after another, to save memory."""
+    if accumulate == 1:
+        return function(batch)
+    # Strided, so that each device's rows stay where they are.
+    slices = jax.tree.map(
+        lambda x: jnp.moveaxis(x.reshape(x.shape[0] // accumulate, accumulate, *x.shape[1:]), 1, 0), batch
+    )
+
+    def mean(total: Array, value: Array) -> Array:
+        return total + value / accumulate if jnp.issubdtype(value.dtype, jnp.floating) else value
+
+    def add(total: _Update, piece: Batch) -> tuple[_Update, None]:
+        return jax.tree.map(mean, total, function(piece)), None
+
+    shapes = jax.eval_shape(function, jax.tree.map(lambda x: x[0], slices))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    return jax.lax.scan(add, zeros, slices)[0]
+
+
+def check_accumulate(
+    gan: GAN, state: GANState, batch_size: int, accumulate: int, mixing: tuple[str, ...]
+) -> None:
+    """Refuses to accumulate gradients where that would not be the gradient of the whole batch.
+
+    Args:
+      gan: the system.
+      state: a state of the game, or its shapes.
+      batch_size: global batch size.
+      accumulate: slices that a batch is to be cut into.
+      mixing: names of collections of layers that mix the samples of a batch.
+
+    Raises:
+      SetupError: a network or a loss mixes samples, the state holds more than scalars besides the
+        players, or the batch cannot be cut evenly.
+    """
+    if accumulate == 1:
+        return
+    if batch_size % accumulate:
+        raise SetupError(f"accumulate {accumulate} does not divide batch_size {batch_size}: give a divisor")
+    if gan.mixes:
+        raise SetupError(
+            f"accumulate {accumulate}: {gan.mixes}, so slices differ from the whole: give accumulate 1"
+        )
+    for name, player in (("generator", state.generator), ("critic", state.critic)):
+        found = [x for x in mixing if player is not None and x in player.model_state]
+        if found:
+            raise SetupError(
+                f"accumulate {accumulate}: the {name} mixes the samples of a batch (its collection"
+                f" {found[0]!r}), so slices differ from the whole: give accumulate 1, or another norm"
+            )
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state.extra):
+        if leaf.shape or not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise SetupError(
+                f"accumulate {accumulate}: the state {jax.tree_util.keystr(path)} is no scalar that could"
+                " be averaged over slices: give accumulate 1"
+            )
 
 
 def train_step(
-    state: GANState, batch: Batch, *, gan: GAN, ema_decay: float, axis_name: str | None = None
+    state: GANState,
+    batch: Batch,
+    *,
+    gan: GAN,
+    ema_decay: float | Schedule,
+    n_critic: int | None = None,
+    accumulate: int = 1,
 ) -> tuple[GANState, dict[str, Array]]:
-    """One iteration: the critic's updates, then one of the generator.
+    """Takes one step: the critic's updates, then one of the generator.
+
+    The critic's last update and the generator's share one forward pass of the generator: the critic reads
+    its result, and the generator's gradient is the loss's direct one plus the one through the fakes.
 
     Args:
       state: the game so far.
-      batch: arrays of shape (n_critic, B, ...), a slice for each of the critic's updates; the
-        generator's update reads the last one. ``batch["row"]`` holds each sample's place in the
-        global batch.
+      batch: arrays of shape (max(n_critic, 1), B, ...), a slice for each of the critic's updates; the
+        generator's update reads the last one. ``batch["row"]`` holds each sample's place in the global
+        batch.
       gan: the system (static).
-      ema_decay: decay of the generator's averages, ramped up as min(ema_decay, (1 + t) / (10 + t)) so
-        that a short run does not remember its initial weights (static).
-      axis_name: the ``pmap`` axis that the batch is split over, if any (static). Gradients, metrics and
-        batch statistics are averaged over it. Under ``jit`` the batch is global and none is needed.
+      ema_decay: decay of the players' averages, a number or a function of the step; ramped up as
+        min(ema_decay, (1 + t) / (10 + t)) so that a short run does not remember its initial weights
+        (static).
+      n_critic: the critic's updates; None for one on each slice of the batch. With 0, or in a game without
+        a critic, only the generator is updated (static).
+      accumulate: slices that each update's batch is cut into, to save memory; gradients are averaged over
+        them, and each player makes fakes of its own (static).
 
     Returns:
       The new state and scalar metrics: both losses, both gradients' norms and what the losses report,
       the critic's from its last update.
     """
     key = jax.random.fold_in(state.key, state.step)
-    n_critic = len(jax.tree.leaves(batch)[0])
+    critic_loss, critic_tx = gan.critic_loss, gan.critic_tx
+    if critic_loss is None:
+        n_critic = 0
+    elif n_critic is None:
+        n_critic = len(jax.tree.leaves(batch)[0])
 
-    def average(tree: PyTree) -> PyTree:
-        return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
-
-    def update(
-        loss: Loss, player: TrainState, name: str, state: GANState, batch: Batch, key: Array
-    ) -> tuple[TrainState, PyTree, dict[str, Array]]:
-        (value, aux), grads = jax.value_and_grad(loss, has_aux=True)(player.params, state, batch, key)
-        value, grads, metrics, model_state = average((value, grads, aux.metrics, aux.model_state))
+    def settle(
+        player: TrainState, name: str, tx: optax.GradientTransformation, update: _Update
+    ) -> tuple[TrainState, dict[str, Array]]:
+        update = parallel.global_mean(update._replace(aux=update.aux._replace(extra=None)))
         metrics = {
-            f"{name}_loss": value,
-            f"{name}_grad_norm": optax.global_norm(grads),
-            **metrics,
+            f"{name}_loss": update.loss,
+            f"{name}_grad_norm": optax.global_norm(update.grads),
+            **update.aux.metrics,
         }
-        return player.apply_gradients(grads, model_state), aux.extra, metrics
+        return player.apply_gradients(update.grads, update.aux.model_state, tx, state.step), metrics
 
-    def critic_update(
-        state: GANState, number_and_batch: tuple[Array, Batch]
+    def update_critic(
+        state: GANState, batch: Batch, key: Array, fakes: PyTree = None
     ) -> tuple[GANState, dict[str, Array]]:
-        number, batch = number_and_batch
-        this_key = jax.random.fold_in(key, number)
-        critic, extra, metrics = update(gan.critic_loss, state.critic, "critic", state, batch, this_key)
-        return state.replace(critic=critic, extra=extra), metrics
+        def of(batch: Batch) -> _Update:
+            shown = fakes
+            if shown is None:
+                shown, _ = gan.generate(state.generator.params, state, batch, key, advance=False)
+            shown = jax.lax.stop_gradient(shown)
+            assert critic_loss is not None
+            (loss, aux), grads = jax.value_and_grad(critic_loss, has_aux=True)(
+                state.critic.params, state, batch, shown, key
+            )
+            return _Update(grads, loss, aux)
 
-    # The critic's last update lies outside the loop: the generator's draws the same latents, and so XLA can
-    # make the samples for both at once.
-    first, last = ({name: values[i] for name, values in batch.items()} for i in (slice(0, -1), -1))
+        update = _averaged(of, batch, accumulate)
+        critic, metrics = settle(state.critic, "critic", critic_tx, update)
+        return state.replace(critic=critic, extra=update.aux.extra), metrics
+
+    first, last = (jax.tree.map(lambda x, i=i: x[i], dict(batch)) for i in (slice(0, -1), -1))
+    last_key = jax.random.fold_in(key, max(n_critic, 1) - 1)
+    metrics: dict[str, Array] = {}
     if n_critic > 1:
-        state, _ = jax.lax.scan(critic_update, state, (jnp.arange(n_critic - 1), first))
-    state, metrics = critic_update(state, (jnp.asarray(n_critic - 1), last))
-    last_key = jax.random.fold_in(key, n_critic - 1)
-    generator, extra, generator_metrics = update(
-        gan.generator_loss, state.generator, "generator", state, last, last_key
-    )
-    decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
+
+        def body(state: GANState, number_and_batch: tuple[Array, Batch]) -> tuple[GANState, None]:
+            number, batch = number_and_batch
+            return update_critic(state, batch, jax.random.fold_in(key, number))[0], None
+
+        state, _ = jax.lax.scan(body, state, (jnp.arange(n_critic - 1), first))
+
+    def forward(batch: Batch) -> tuple[PyTree, Callable[[PyTree], tuple[PyTree]], PyTree]:
+        return jax.vjp(
+            lambda params: gan.generate(params, state, batch, last_key, advance=True),
+            state.generator.params,
+            has_aux=True,
+        )
+
+    shared = forward(last) if accumulate == 1 else None
+    before = state
+    if n_critic:
+        state, metrics = update_critic(state, last, last_key, shared[0] if shared else None)
+
+    def of_generator(batch: Batch) -> _Update:
+        fakes, pull, model_state = shared or forward(batch)
+        (loss, aux), (direct, through) = jax.value_and_grad(
+            gan.generator_loss, argnums=(0, 3), has_aux=True, allow_int=True
+        )(before.generator.params, state, batch, fakes, last_key)
+        grads = jax.tree.map(jnp.add, direct, pull(through)[0])
+        return _Update(grads, loss, aux._replace(model_state=model_state))
+
+    update = _averaged(of_generator, last, accumulate)
+    generator, generator_metrics = settle(before.generator, "generator", gan.generator_tx, update)
+    decay = ema_decay(state.step) if callable(ema_decay) else ema_decay
+    decay = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
+    critic = state.critic
     if generator.ema_params is not None:
         generator = generator.update_ema(decay)
-    state = state.replace(step=state.step + 1, generator=generator, extra=extra)
+    if n_critic and critic.ema_params is not None:
+        critic = critic.update_ema(decay)
+    state = state.replace(step=state.step + 1, generator=generator, critic=critic, extra=update.aux.extra)
     return state, {**metrics, **generator_metrics}
+
+
+CONDITIONS = 0xC0D1  # folded into a step's key: far from the numbers of the critic's updates
+
+
+def with_conditions(
+    batch: Batch, state: GANState, conditions: Callable[[Array, Array], dict[str, Array]]
+) -> dict[str, Any]:
+    """Adds to a batch what is asked of the generator in each of its updates.
+
+    Args:
+      batch: prepared, arrays of shape (n_critic, B, ...).
+      state: the game so far.
+      conditions: ``conditions(key, rows)``, see ``data.Source``.
+
+    Returns:
+      The batch with the dict ``conditions`` of (n_critic, B, ...) arrays.
+    """
+    key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), CONDITIONS)
+    rows = batch["row"]
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(len(rows)))
+    return {**batch, "conditions": jax.vmap(conditions)(keys, rows)}

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from jaxgan import data, latents, losses, optimizers, penalties
-from jaxgan.gans.unconditional import unconditional
+from jaxgan import data, latents, losses, optimizers, regularizers
+from jaxgan.gans.adversarial import adversarial
 from jaxgan.models import dcgan
 from tests import commands
 
@@ -54,25 +54,20 @@ def tiny_gan(
     norm="batch",
     penalty=None,
     optimizer=None,
-    axis_name=None,
     size=16,
     dtype="float32",
 ):
     """A DCGAN of a few hundred parameters, made by the same code as the large ones."""
     tx = optimizer or optimizers.build("adam", learning_rate=1e-3, b1=0.5)
-    weighted = {}
-    if penalty:
-        function = penalties.PENALTIES[penalty]
-        weighted = {penalty: lambda f, real, fake, key: 10.0 * function(f, real, fake, key)}
-    return unconditional(
-        dcgan.Generator(size, 1, 4, norm="batch", axis_name=axis_name, dtype=dtype),
-        dcgan.Critic(4, norm=norm, axis_name=axis_name, dtype=dtype),
+    weighted = {penalty: regularizers.penalty(penalty, weight=10.0)} if penalty else {}
+    return adversarial(
+        dcgan.Generator(size, 1, 4, norm="batch", dtype=dtype),
+        dcgan.Critic(4, norm=norm, dtype=dtype),
         loss=losses.get(loss),
         generator_tx=tx,
         critic_tx=tx,
         prior=functools.partial(latents.normal, dim=6),
-        penalties=weighted,
-        axis_name=axis_name,
+        regularizers=weighted,
     )
 
 
@@ -90,6 +85,40 @@ def tiny_batch(n_critic=1, batch_size=16, seed=0, size=16):
 def example(batch):
     """The first of the critic's batches, as a loss takes it."""
     return {name: values[0] for name, values in batch.items()}
+
+
+def composed(gan, player):
+    """A player's whole loss, the generator's pass in it: of its parameters, a state, a batch and a key."""
+
+    def loss(params, state, batch, key):
+        made_by = params if player == "generator" else state.generator.params
+        fakes, model_state = gan.generate(made_by, state, batch, key, advance=player == "generator")
+        value, aux = getattr(gan, f"{player}_loss")(params, state, batch, fakes, key)
+        return value, aux if player == "critic" else aux._replace(model_state=model_state)
+
+    return loss
+
+
+def losses_of(gan, player):
+    """That loss as a compiled function of a state, a batch and a key."""
+    loss = composed(gan, player)
+    return jax.jit(lambda state, batch, key: loss(getattr(state, player).params, state, batch, key))
+
+
+def fakes_of(gan):
+    """What the generator makes in a pass of the critic's update, as a compiled function of the same."""
+    return jax.jit(
+        lambda state, batch, key: gan.generate(state.generator.params, state, batch, key, advance=False)[0]
+    )
+
+
+def with_optimizer(gan, state, tx, *players):
+    """The system and its state with another optimiser for some players, at its start."""
+    for player in players:
+        own = getattr(state, player)
+        gan = gan._replace(**{f"{player}_tx": tx})
+        state = state.replace(**{player: own.replace(opt_state=tx.init(own.params))})
+    return gan, state
 
 
 @pytest.fixture(scope="session")

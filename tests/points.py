@@ -7,7 +7,7 @@ import numpy as np
 import optax
 
 from jaxgan import latents, losses, parallel
-from jaxgan.gans.unconditional import unconditional
+from jaxgan.gans.adversarial import adversarial
 from jaxgan.models import mlp
 from jaxgan.steps import train_step
 
@@ -15,17 +15,16 @@ BATCH = 16
 PRIOR = functools.partial(latents.normal, dim=2)
 
 
-def game(*, loss=None, critic=None, penalties=None, axis_name=None, rate=0.05):
+def game(*, loss=None, critic=None, rate=0.05, **options):
     """An MLP GAN of a few dozen parameters, trained by SGD."""
-    return unconditional(
+    return adversarial(
         mlp.Generator((2,), (8,)),
-        (critic or mlp.Critic((8,))).clone(axis_name=axis_name),
+        critic or mlp.Critic((8,)),
         loss=loss or losses.get("non_saturating"),
         generator_tx=optax.sgd(rate),
         critic_tx=optax.sgd(rate),
         prior=PRIOR,
-        penalties=penalties,
-        axis_name=axis_name,
+        **options,
     )
 
 
@@ -41,17 +40,12 @@ def stepper(gan, **options):
 
 @functools.cache
 def trained(make, how, steps=3, n_critic=1):
-    """The state and metrics after a few steps of ``make(axis_name)`` on one device, or on 8."""
+    """The state and metrics after a few steps of ``make()`` on one device, or on 8."""
     batches = [points_batch(seed, n_critic) for seed in range(steps)]
-    gan = make(parallel.AXIS if how == "pmap" else None)
-    state = make(None).init(jax.random.key(3), batches[0])
+    gan = make()
+    state = gan.init(jax.random.key(3), batches[0])
     if how == "pmap":
-        abstract = jax.eval_shape(gan.init, jax.random.key(3), batches[0])
-        for player in ("critic", "generator"):  # the same numbers, run by networks that know the axis
-            apply_fn = getattr(abstract, player).apply_fn
-            state = state.replace(**{player: getattr(state, player).replace(apply_fn=apply_fn)})
-        step = parallel.pmap_step(stepper(gan))
-        state = jax.tree.map(lambda x: jax.numpy.stack([x] * 8), state)
+        step, state = parallel.pmap_step(stepper(gan)), parallel.copy_for_pmap(state, 8)
         for batch in batches:
             state, metrics = step(state, parallel.split_for_pmap(batch, 8))
         return jax.tree.map(lambda x: x[0], (state, metrics))

@@ -130,6 +130,7 @@ def originals(part):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.component
 def test_a_classifier_of_clothes_is_one_of_the_original_files(cache, monkeypatch):
     dataset = classifier.DATASETS["fashion_mnist"]
@@ -144,6 +145,7 @@ def test_a_classifier_of_clothes_is_one_of_the_original_files(cache, monkeypatch
     assert facts["test_accuracy"] > 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.component
 @pytest.mark.xdist_group("tfds")
 def test_tfds_gives_the_original_files_examples(fashion_mnist_dir):
@@ -209,6 +211,7 @@ def test_a_little_training_reads_most_digits(content, digits):
         np.testing.assert_allclose(value, out[name][:1], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_others(content):
     assert classifier.make("digits", None, TINY) == content
     other = classifier.make("digits", None, TINY._replace(seed=1))

@@ -30,6 +30,7 @@ def programs(cache):
     return sorted(cache.rglob("*-cache"))
 
 
+@pytest.mark.slow
 def test_a_warm_start_compiles_nothing_and_ends_in_the_same_bits(configs, tmp_path):
     cache = tmp_path / "cache"
     explain = {"JAX_EXPLAIN_CACHE_MISSES": "true"}

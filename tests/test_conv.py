@@ -140,6 +140,7 @@ def by_lax(name, geometry, x, w, y):
     return lambda x, y: jax.vjp(lambda w: forward(x, w), jnp.zeros_like(w))[1](y)[0], (x, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["conv", "transpose", "correlate"])
 @pytest.mark.parametrize(
     ("size", "kernel", "stride", "channels"),
@@ -168,6 +169,7 @@ def test_derivatives_of_three_orders_match_lax(name, size, kernel, stride, chann
             close(gradient, expected, 2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [3, 16])
 def test_vmapped_kernels_match_a_loop(channels):
     geometry = conv.same((6, 6), (4, 4), 2)
@@ -208,6 +210,7 @@ def test_minimal_filtering_saves_multiplications():
     assert products * 16 == 8 * 8 * 8 * 16 * 64 * 64 * 9  # nine for the definition's sixteen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", [(1, 7), (7, 1), (1, 3), (3, 5)])
 def test_minimal_filtering_of_oblong_kernels_and_its_transposes(kernel):
     padding = tuple((side // 2, side // 2) for side in kernel)

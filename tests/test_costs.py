@@ -103,6 +103,34 @@ def test_collectives_are_counted_with_their_bytes():
     }
 
 
+@pytest.mark.parametrize(
+    ("origin", "cycles"),
+    [
+        ("jit(step)/every_4/cond", 2000 / 4 + 10 * 3 / 4),
+        ("jit(step)/while/body/transpose(jvp(every_16))/cond", 2000 / 16 + 10 * 15 / 16),
+        ("jit(step)/every_4/cond/branch_1_fun/cond", 2000),  # within the branch that is due
+        ("jit(step)/cond", 2000),
+    ],
+)
+def test_a_lazy_branch_counts_as_often_as_it_is_due(origin, cycles):
+    branches = "branch_computations={%cheap, %dear}"
+    text = TEXT.replace("START", "0").replace("BOUND", "7")
+    assert branches in text
+    for order in (branches, "branch_computations={%dear, %cheap}"):
+        parsed = hlo.parse(text.replace(branches, f'{order}, metadata={{op_name="{origin}"}}'))
+        found = sum(x.cycles for x in costs.executions(parsed)[0] if x.computation in ("cheap", "dear"))
+        assert found == cycles
+        whole = costs.executions(parsed, whole=True)[0]
+        assert sum(x.cycles for x in whole if x.computation in ("cheap", "dear")) == 2000
+    # What moves in it does so as often.
+    reduced = text.replace(
+        "ROOT %sine = f32[256]{0:T(256)} sine(%p.4)", "ROOT %sine = f32[256]{0:T(256)} all-reduce(%p.4)"
+    )
+    parsed = hlo.parse(reduced.replace(branches, f'{branches}, metadata={{op_name="{origin}"}}'))
+    share = 1 if cycles == 2000 else (cycles - 10) / 1990
+    assert costs.collectives(parsed)["all-reduce"] == (8 + share, 4 * 256 * (8 + share))
+
+
 def test_bytes_of_hbm_leave_out_what_lies_on_the_chip():
     # x is read into the chip's own memory; the loop and the operand of %big lie there.
     moved, big, calls, branch = 1024, 1024, 2 * (1024 + 1024), 1024 + 1024

@@ -3,7 +3,6 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -36,18 +35,11 @@ def run(name, how):
     n_critic = N_CRITIC.get(name, 1)
     size = SYSTEMS[name].get("size", 16)
     batches = [tiny_batch(n_critic, 16, seed, size) for seed in range(STEPS)]
-    pmapped = how == "pmap"
-    gan = tiny_gan(**SYSTEMS[name], axis_name=parallel.AXIS if pmapped else None)
-    initial = tiny_gan(**SYSTEMS[name])
-    state = initial.init(jax.random.key(3), batches[0])
-    if pmapped:
-        # The same numbers, run by networks that know the axis.
-        state = state.replace(
-            critic=state.critic.replace(apply_fn=_apply(gan, "critic", batches)),
-            generator=state.generator.replace(apply_fn=_apply(gan, "generator", batches)),
-        )
+    gan = tiny_gan(**SYSTEMS[name])
+    state = gan.init(jax.random.key(3), batches[0])
+    if how == "pmap":
         step = parallel.pmap_step(functools.partial(train_step, gan=gan, ema_decay=0.9))
-        state = _replicate(state)
+        state = parallel.copy_for_pmap(state, 8)
         for batch in batches:
             state, metrics = step(state, parallel.split_for_pmap(batch, 8))
         return jax.tree.map(lambda x: x[0], (state, metrics)), state
@@ -59,20 +51,12 @@ def run(name, how):
     return (state, metrics), state
 
 
-def _replicate(state):
-    return jax.tree.map(lambda x: jnp.stack([x] * 8), state)
-
-
-def _apply(gan, player, batches):
-    abstract = jax.eval_shape(lambda: gan.init(jax.random.key(0), batches[0]))
-    return getattr(abstract, player).apply_fn
-
-
 @functools.cache
 def single(name):
     return run(name, "one")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["jit", "pmap"])
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_eight_devices_agree_with_one(name, how):
@@ -91,6 +75,7 @@ def test_eight_devices_agree_with_one(name, how):
             )
 
 
+@pytest.mark.slow
 def test_pmap_devices_stay_in_step():
     _, state = run("ns-dcgan", "pmap")
     for leaf in jax.tree.leaves(state.critic.params):
@@ -124,7 +109,7 @@ def test_a_population_is_split_and_each_member_trains_as_if_alone():
     keys = jax.random.split(jax.random.key(0), members)
     population = jax.vmap(gan.init, (0, None))(keys, batch)
     one = functools.partial(train_step, gan=gan, ema_decay=0.9)
-    mesh = parallel.device_mesh()
+    mesh = parallel.device_mesh(axis=parallel.MEMBERS_AXIS)
     step = parallel.jit_members(one, mesh)
     shared = parallel.replicate(batch, mesh)
     state = parallel.split_members(population, mesh)
@@ -145,6 +130,42 @@ def test_a_population_is_split_and_each_member_trains_as_if_alone():
     assert len(np.unique(metrics["critic_loss"])) == members
     with pytest.raises(ValueError, match="axis 0 is partitioned 8 times, but the dimension size is 6"):
         parallel.split_members(jax.tree.map(lambda x: x[:6], population), mesh)
+
+
+def test_members_on_two_devices_have_batch_statistics_of_their_own():
+    batch, gan = tiny_batch(1, 16, size=8), tiny_gan(size=8)
+    keys = jax.random.split(jax.random.key(4), 2)
+    population = jax.vmap(gan.init, (0, None))(keys, batch)
+    one = functools.partial(train_step, gan=gan, ema_decay=0.9)
+    mesh = parallel.device_mesh(jax.devices()[:2], axis=parallel.MEMBERS_AXIS)
+    state, shared = parallel.split_members(population, mesh), parallel.replicate(batch, mesh)
+    step = parallel.jit_members(one, mesh)
+    for _ in range(STEPS):
+        state, _ = step(state, shared)
+    alone_step = jax.jit(one)
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5)
+    for place in (0, 1):
+        alone = gan.init(keys[place], batch)
+        for _ in range(STEPS):
+            alone, _ = alone_step(alone, batch)
+        for player in ("generator", "critic"):
+            for part in ("params", "model_state"):
+                ours, theirs = (getattr(getattr(x, player), part) for x in (state, alone))
+                jax.tree.map(lambda x, y, place=place: close(x[place], y), ours, theirs)
+    # Each has its own data of the fakes, so an average over both would be neither's.
+    for leaf in jax.tree.leaves(state.critic.model_state):
+        assert not np.allclose(leaf[0], leaf[1], rtol=1e-3)
+    # Nor can a mesh whose axis means a batch be taken for one of members.
+    with pytest.raises(ValueError, match="members"):
+        parallel.split_members(population, parallel.device_mesh(jax.devices()[:2]))
+
+
+def test_members_share_their_clocks_and_nothing_else():
+    gan = tiny_gan(size=8)
+    state = jax.eval_shape(gan.init, jax.random.key(0), tiny_batch(size=8))
+    leaves = jax.tree.leaves_with_path(state)
+    clocks = {jax.tree_util.keystr(path) for path, _ in leaves if parallel.is_clock(path)}
+    assert clocks == {".step", ".generator.updates", ".critic.updates"}
 
 
 @pytest.mark.parametrize(("batch_size", "hint"), [(12, "8 or 16"), (4, "try 8"), (0, "try 8")])

@@ -42,6 +42,7 @@ def small_task(topology, width=16):
     return dryrun.Task(config, build.build(config), dryrun.stand_in(config), tpu.open_topology(topology))
 
 
+@pytest.mark.slow
 def test_a_user_types_the_command_and_nothing_else(compiler, configs, tmp_path, monkeypatch):
     for name in ("JAX_PLATFORMS", *tpu.ENVIRONMENT):
         monkeypatch.delenv(name, raising=False)
@@ -111,8 +112,9 @@ def test_each_device_gets_the_configs_batch_where_they_outnumber_it(compiler, co
         (["--topology=v5e:3x5"], "v5e has no such slice: 1x1, 2x2, 2x4"),
         (["--topology=v4:32x32x32"], "32768 chips are more than the 4096 of a v4 pod"),
         ([TOPOLOGY, "--json=nowhere/out.json"], "there is no folder nowhere"),
+        ([TOPOLOGY, "--config.parallel=pmap"], "parallel is 'pmap': a dry run compiles with jit"),
         ([TOPOLOGY, "--batch=512"], "--batch=512.*Non-boolean"),
-        ([TOPOLOGY, "--config.loss=hing"], "unknown loss 'hing'"),
+        ([TOPOLOGY, "--config.gan.loss=hing"], "unknown gan.loss 'hing'"),
     ],
 )
 def test_mistakes_are_refused_in_one_line(arguments, message, capsys, monkeypatch, tmp_path):
@@ -166,6 +168,7 @@ def test_libtpu_is_silent_where_a_command_computes_on_the_cpu(compiler):
         assert result.stderr == ""
 
 
+@pytest.mark.slow
 def test_weak_scaling_from_8_to_256_chips(compiler):
     compiled = {}
     for topology in ("v5e:2x4", "v5e:16x16"):
@@ -193,6 +196,23 @@ def test_the_step_is_the_tpus_own(compiler):
     opcodes = {x.opcode for computation in program.computations.values() for x in computation.values()}
     assert "cosine" in opcodes
     assert "sine" not in opcodes
+
+
+@pytest.mark.slow
+def test_a_lazy_penalty_costs_its_share(compiler):
+    def compiled(**fields):
+        fields = {f"penalties.r1.{name}": value for name, value in fields.items()}
+        config = cli.with_values(cli.load("gan_gaussians.py").values, fields)
+        topology = tpu.open_topology("v5e:2x4")
+        task = dryrun.Task(config, build.build(config), dryrun.stand_in(config), topology)
+        return dryrun.compile_step(task, 256)
+
+    without, always = compiled(weight=0.0), compiled(weight=1.0)
+    lazy = compiled(weight=1.0, every=64)
+    whole = sum(x.cycles for x in costs.executions(lazy.program, whole=True)[0])
+    assert tpu.estimated_cycles(lazy) < whole
+    # XLA counts elementwise work as if it were always done, of products 1/64 count.
+    assert without.flops < lazy.flops < without.flops + 0.15 * (always.flops - without.flops)
 
 
 def test_a_scan_costs_its_body_times_its_length(compiler):
@@ -248,6 +268,7 @@ def test_a_chip_too_small_for_anything_is_refused():
         dryrun.largest_batch(lambda batch: None, 100)
 
 
+@pytest.mark.slow
 def test_every_chip_compiles_and_its_datasheet_agrees_with_the_compiler(compiler):
     # At the table's clock a large matrix product takes 1 to 1.25 times what it would at the table's peak.
     for name, chip in tpu.CHIPS.items():
@@ -259,6 +280,7 @@ def test_every_chip_compiles_and_its_datasheet_agrees_with_the_compiler(compiler
         assert 1.0 <= seconds * topology.chip.flops / compiled.flops < 1.25, name
 
 
+@pytest.mark.slow
 def test_the_step_costs_less_than_a_naive_one(compiler):
     setting = tpu_cycles.Setting(size=16, width=64, channels=3, kernel=4)
     topology = tpu.open_topology("v5e:2x4")

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import backbones, evaluate, evaluation, image_sets, metrics, restore, score_table
+from experiments import backbones, evaluate, evaluation, image_sets, metrics, restore, sample, score_table
+from experiments import run as train
 from jaxgan import data
 from jaxgan.errors import SetupError
 from jaxgan.metrics.backbone import Backbone
-from tests.commands import main
+from tests.commands import TINY, main
 
 DIM = 6
 NUM = 96
@@ -123,6 +124,37 @@ def test_every_checkpoint_and_a_curve(network, run, capsys):
     assert set(again[-1]["scores"]) == {"fcd", "classifier_score", "classifier_score_std"}
     assert set(again[-1]["receipt"]["metrics"]) == {"fcd", "classifier_score"}
     assert "not to be compared" not in capsys.readouterr().out
+
+
+GROWING = TINY.replace(
+    "    if argument:",
+    "    config.stages = ({{'until': 5, 'data.size': 16}}, {{'until': 12, 'carry': 'grow'}})\n"
+    "    if argument:",
+)
+
+
+@pytest.mark.slow
+def test_scores_are_of_the_last_stage(network, tmp_path, capsys):
+    (tmp_path / "growing.py").write_text(GROWING.format(base="dcgan_mnist"))
+    directory = tmp_path / "run"
+    arguments = (f"--config={tmp_path}/growing.py", f"--workdir={directory}")
+    assert main(train, *arguments) == 0
+    capsys.readouterr()
+    assert main(evaluate, f"--workdir={directory}", "--num=32", "--every", "--metrics=fcd") == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[0] == "step 4 is of stage 1 of 2: skipped"
+    results = scored(directory / "scores.json")
+    assert [each["receipt"]["scored"]["step"] for each in results] == [8, 12]
+    assert all(each["receipt"]["generated"]["shape"] == [28, 28, 1] for each in results)
+    for step in (8, 12):
+        shutil.rmtree(directory / "checkpoints" / str(step))
+    for every in ([], ["--every"]):
+        message = refused(directory, f"--workdir={directory}", "--metrics=fcd", *every)
+        assert message.endswith("has no checkpoint that can be scored: run it further")
+    assert main(sample, f"--workdir={directory}", "--num=4", f"--out={tmp_path}/grid.png") == 0
+    with Image.open(tmp_path / "grid.png") as grid:
+        # Of the stage that the checkpoint is of: 16 pixels a side, drawn as 48.
+        assert grid.size == (2 * 50 + 2, 2 * 50 + 2)
 
 
 def test_moments_are_summed_where_the_features_lie(monkeypatch):
@@ -347,7 +379,7 @@ def refused(run, *arguments, opened=True):
         (["--workdir={run}", "--metrics=copying", "--num=9"], "give --held_out=SPLIT"),
         (["--images={run}", "--metrics=path_length", "--backbone=x", *DIGITS], "is a generator's"),
         (["--workdir={run}", "--every", "--best"], "--best is one checkpoint and --every all"),
-        (["--workdir={run}", "--data.split=tests"], "unknown data.split 'tests'"),
+        (["--workdir={run}", "--data.split=tests"], "unknown data.split 'tests': did you mean 'test'"),
         (["--workdir={run}", "--metrics=copying", "--held_out=tests"], "unknown data.split 'tests'"),
         (["--images={run}", "--raw"], "--raw is about a run's generator"),
         (["--images={run}"], "there is no run that tells data.name: give --data.name"),

@@ -20,21 +20,23 @@ def get_config():
     config.num_steps = 12
     config.batch_size = 8
     config.log_every = config.sample_every = config.checkpoint_every = 4
-    config.models.generator.hidden = config.models.critic.hidden = (8,)
+    for model in config.models.values():
+        model.hidden = (8,)
     config.update({changes!r})
     return config
 """
 RUNS = {
     # Far from balance, so that k moves.
-    "BEGAN": ("objectives", "BEGAN", {"began": {"gamma": 1.0, "lambda_k": 0.1}}),
+    "BEGAN": ("objectives", "BEGAN", {"gan": {"gamma": 1.0, "lambda_k": 0.1}}),
     "replay": (
         "remedies",
         "replay",
         {
             "n_critic": 2,
+            "pool": {"size": 40},
+            "augment": {"instance_noise": {"std": 0.5, "steps": 10}},
+            "penalties": {"r1": {"weight": 0.1, "every": 5}},
             "remedies": {
-                "replay": {"size": 40},
-                "instance_noise": {"std": 0.5, "steps": 10},
                 "historical_averaging": {"weight": 0.1},
                 "top_k": {"share": 0.5, "decay": 0.9},
             },
@@ -43,6 +45,7 @@ RUNS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_a_continued_run_ends_in_the_same_bits(name, tmp_path, capsys):
     module, argument, changes = RUNS[name]
@@ -68,39 +71,54 @@ def test_a_continued_run_ends_in_the_same_bits(name, tmp_path, capsys):
     assert (directory / "metrics.jsonl").read_text() == metrics
 
 
-def without(**remedies):
-    return {"remedies": remedies}
+def remedies(**chosen):
+    return {"remedies": chosen}
+
+
+def pool(**fields):
+    return {"pool": fields}
 
 
 @pytest.mark.parametrize(
     ("config", "changes", "message"),
     [
-        ("none", without(reply={}), "unknown remedy 'reply': did you mean 'replay'"),
-        ("none", without(replay={"size": 8}), "no field remedies.replay.share: give a number from 0 to 1"),
-        ("none", without(replay={"size": 8.5, "share": 0.5}), "remedies.replay.size is 8.5: give a whole"),
-        ("none", without(top_k={"share": 2.0, "decay": 0.9}), "remedies.top_k.share is 2.0"),
+        ("none", remedies(top_j={}), "unknown remedy 'top_j': did you mean 'top_k'"),
+        ("none", remedies(replay={}), "unknown remedy 'replay'"),
+        ("none", pool(name="reply"), "unknown pool.name 'reply': did you mean 'replay'"),
+        ("none", pool(name="replay", size=8), "no field pool.share: give a number from 0 to 1"),
+        ("none", pool(name="replay", size=8.5, share=0.5), "pool.size is 8.5: give a whole"),
+        ("none", pool(name="history", share=0.5), "unknown pool field 'share'"),
+        ("none", {"augment": {"noise": {}}}, "unknown augment 'noise': did you mean 'instance_noise'"),
         (
             "none",
-            without(feature_matching={"weight": 1.0}),
-            "unknown remedies.feature_matching field 'weight'",
+            {"augment": {"instance_noise": {"std": -1.0, "steps": 10}}},
+            "augment.instance_noise.std is -1.0: give 0 or more",
         ),
-        ("none", without(unrolled={"steps": 5}), "optimizers.critic.eps_root is 0.*1e-8"),
+        ("none", remedies(top_k={"share": 2.0, "decay": 0.9}), "remedies.top_k.share is 2.0"),
         (
             "none",
-            {"loss": "hinge", **without(label_smoothing={"real_label": 0.9})},
+            remedies(unrolled={"steps": 5, "weight": 1.0}),
+            "unknown remedies.unrolled field 'weight'",
+        ),
+        ("none", {"gan": {"feature_matching": 1}}, "gan.feature_matching is 1: give True or False"),
+        ("none", remedies(unrolled={"steps": 5}), "optimizers.critic.eps_root is 0.*1e-8"),
+        (
+            "none",
+            {"gan": {"loss": "hinge"}, **remedies(label_smoothing={"real_label": 0.9})},
             "remedies.label_smoothing: one-sided.*give the loss minimax or non_saturating",
         ),
         (
             "none",
-            {"loss": "relativistic_average", **without(top_k={"share": 0.5, "decay": 0.9})},
+            {"gan": {"loss": "relativistic_average"}, **remedies(top_k={"share": 0.5, "decay": 0.9})},
             "remedies.top_k: .*not relativistic",
         ),
         (
             "none",
-            without(top_k={"share": 0.5, "decay": 0.9}, feature_matching={}),
-            "remedies.top_k does nothing beside remedies.feature_matching",
+            {"gan": {"feature_matching": True}, **remedies(top_k={"share": 0.5, "decay": 0.9})},
+            "remedies.top_k does nothing beside gan.feature_matching",
         ),
-        ("none", {"loss": "began"}, "no field began.gamma: loss began needs one"),
+        ("none", {"gan": {"loss": "began"}}, "unknown gan.loss 'began'"),
+        ("none", {"gan": {"name": "began"}}, "unknown gan field '(loss|feature_matching)'"),
         (
             "minibatch_std",
             {"penalties": {"r1": {"weight": 1.0}}},
@@ -111,7 +129,7 @@ def without(**remedies):
 )
 def test_mistakes_in_remedies_are_refused(config, changes, message):
     values = cli.load(f"remedies.py:{config}").values
-    with values.unlocked():
+    with values.unlocked(), values.ignore_type():
         values.update(changes)
     with pytest.raises(SetupError, match=message):
         build_checked(values)
@@ -120,21 +138,26 @@ def test_mistakes_in_remedies_are_refused(config, changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"began": {"gamma": 1.5}}, "began.gamma is 1.5"),
-        ({"penalties": {"r1": {"weight": 1.0}}}, "penalties.r1 is for a critic of logits"),
-        (without(feature_matching={}), "remedies.feature_matching is for a critic of logits"),
+        ({"gan": {"gamma": 1.5}}, "gan.gamma is 1.5: give a number from 0 to 1"),
+        ({"gan": {"feature_matching": True}}, "unknown gan field 'feature_matching'"),
+        ({"penalties": {"r1": {"weight": 1.0}}}, "penalties.r1: system began takes no penalties"),
+        (
+            remedies(top_k={"share": 0.5, "decay": 0.9}),
+            "remedies.top_k changes a loss of logits, system began has none",
+        ),
+        ({"models": {"critic": {"family": "mlp"}}}, "models.critic: system began has no critic"),
         (
             {
                 "data": {"name": "digits", "size": 32, "channels": 1},
-                "models": {"critic": {"family": "resnet"}},
+                "models": {"autoencoder": {"family": "resnet"}},
             },
-            "models.critic.family resnet has no auto-encoder",
+            "models.autoencoder.family resnet has no autoencoder: give dcgan or mlp",
         ),
     ],
 )
 def test_mistakes_with_began_are_refused(changes, message):
     values = cli.load("objectives.py:BEGAN").values
-    with values.unlocked():
+    with values.unlocked(), values.ignore_type():
         values.update(changes)
     with pytest.raises(SetupError, match=message):
         build_checked(values)
@@ -148,16 +171,16 @@ def build_checked(values):
 @pytest.mark.parametrize(
     ("name", "fields"),
     [
-        ("objectives.py:BEGAN", ("began.gamma", "began.lambda_k", "optimizers.critic.learning_rate")),
+        ("objectives.py:BEGAN", ("gan.gamma", "gan.lambda_k", "optimizers.critic.learning_rate")),
         (
             "objectives.py:WGAN-GP",
             ("penalties.gradient_penalty.weight", "penalties.gradient_penalty.target"),
         ),
         ("objectives.py:DRAGAN", ("penalties.dragan.weight", "penalties.dragan.std")),
         ("objectives.py:WGAN", ("optimizers.critic.clip",)),
-        ("remedies.py:replay", ("remedies.replay.share",)),
+        ("remedies.py:replay", ("pool.share",)),
         ("remedies.py:top_k", ("remedies.top_k.share", "remedies.top_k.decay")),
-        ("remedies.py:instance_noise", ("remedies.instance_noise.std",)),
+        ("remedies.py:instance_noise", ("augment.instance_noise.std",)),
         ("remedies.py:historical_averaging", ("remedies.historical_averaging.weight",)),
         ("remedies.py:label_smoothing", ("remedies.label_smoothing.real_label",)),
         ("remedies.py:unrolled", ("optimizers.critic.learning_rate", "optimizers.critic.b1")),

@@ -5,12 +5,15 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax import lax
 
 from benchmarks import arithmetic, convolutions, flops, jax_convolutions, jax_side, products, step_time
 from experiments import build, cli, costs, hlo
-from jaxgan import conv, parallel, steps, winograd
+from jaxgan import conv, latents, losses, parallel, regularizers, steps, winograd
+from jaxgan.gans.adversarial import adversarial
+from jaxgan.models import dcgan, mlp
 
 BATCH = 8
 # The table of what a config is made small with.
@@ -20,7 +23,7 @@ TINY = {
     "sngan_mnist": {"data.size": 16, "models.generator.width": 8, "models.critic.width": 8},
     "gan_gaussians": {"models.generator.hidden": (32, 32), "models.critic.hidden": (32, 32)},
     "sngan_cifar10": {"data.size": 16, "models.generator.width": 16, "models.critic.width": 16},
-    "objectives:BEGAN": {"models.generator.hidden": (32, 32), "models.critic.hidden": (32, 16)},
+    "objectives:BEGAN": {"models.generator.hidden": (32, 32), "models.autoencoder.hidden": (32, 16)},
 }
 
 
@@ -31,6 +34,7 @@ def tiny(name):
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
 def test_a_step_multiplies_no_more_than_it_needs(name):
     for kind, (needed, compiled) in flops.compare(tiny(name), BATCH).items():
@@ -41,10 +45,12 @@ def test_samples_made_twice_are_seen():
     config = tiny("dcgan_mnist")
     gan = build.build(config)
 
-    def wasteful(params, state, batch, key):  # other latents than the critic's: its samples do not serve
-        return gan.generator_loss(params, state, batch, jax.random.fold_in(key, 1))
+    def wasteful(params, state, batch, fakes, key):  # other latents than the generator's: no pass is shared
+        other = jax.random.fold_in(key, 1)
+        fakes, _ = gan.generate(state.generator.params, state, batch, other, advance=False)
+        return gan.critic_loss(params, state, batch, fakes, key)
 
-    twice = gan._replace(generator_loss=wasteful)
+    twice = gan._replace(critic_loss=wasteful)
     forward = 2 * BATCH * sum(arithmetic.direct(layer) for layer in flops.networks(config)[0])
     for needed, compiled in flops.compare(config, BATCH, twice).values():
         assert compiled / needed > 1.02
@@ -121,6 +127,38 @@ def test_products_in_loops_and_batches():
     assert [product.flops for product in products] == [5 * 2 * 3 * 4 * 6 * 6]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("n_critic", [1, 3])
+@pytest.mark.parametrize("critic", [mlp.Critic((32, 32)), dcgan.Critic(8, norm="layer")])
+def test_a_lazy_penalty_costs_its_share(critic, n_critic):
+    points = isinstance(critic, mlp.Critic)
+    generator = mlp.Generator((2,), (32, 32)) if points else dcgan.Generator(16, 1, 8)
+    shape = (2,) if points else (16, 16, 1)
+    batch = {"real": np.zeros((n_critic, BATCH, *shape)), "row": np.zeros((n_critic, BATCH), np.int32)}
+
+    def count(**terms):
+        gan = adversarial(
+            generator,
+            critic,
+            loss=losses.get("hinge"),
+            generator_tx=optax.sgd(0.1),
+            critic_tx=optax.sgd(0.1),
+            prior=functools.partial(latents.normal, dim=8),
+            regularizers=terms,
+        )
+        step = functools.partial(steps.train_step, gan=gan, ema_decay=0.9)
+        state = jax.eval_shape(gan.init, jax.random.key(0), batch)
+        compiled = jax.jit(step).lower(state, batch).compile()
+        return sum(product.flops for product in costs.products(hlo.parse(compiled.as_text())))
+
+    r1 = regularizers.penalty("r1", weight=1.0)
+    without, always = count(), count(r1=r1)
+    assert always > 1.2 * without
+    for interval in (4, 16):
+        share = (always - without) / interval
+        np.testing.assert_allclose(count(r1=regularizers.every(interval, r1)) - without, share, rtol=0.01)
+
+
 def test_loops_of_unknown_length_are_refused():
     def f(a):
         return lax.while_loop(lambda x: x.sum() < 9.0, lambda x: x @ x, a)
@@ -164,12 +202,33 @@ def test_networks_have_as_many_weights_as_the_models():
             assert widths == sorted((layer.inputs, layer.outputs) for layer in layers)
 
 
-def test_every_config_has_a_count():
-    for name in flops.names():
-        config = cli.load(f"{name}.py").values
-        assert flops.needed(config, 1, flops.minimal) > 0
+def test_every_config_of_what_is_counted_has_a_count():
+    counted = flops.names()
+    assert {name.partition(":")[0] for name in TINY} <= set(counted)
+    for name in cli.list_configs():
+        config = flops.load(name.removesuffix(".py"))
+        if name.removesuffix(".py") in counted:
+            assert flops.needed(config, 1, flops.minimal) > 0
+        else:
+            with pytest.raises(ValueError, match=r"(system|family) \w+ is not counted by hand"):
+                flops.needed(config, 1, flops.minimal)
 
 
+@pytest.mark.slow
+def test_a_lazy_penalty_is_counted_by_its_share():
+    config = tiny("wgan_gp_mnist")
+    penalty = config.penalties.gradient_penalty
+    always = flops.needed(config, BATCH, arithmetic.direct)
+    penalty.every = 4
+    quarter = flops.needed(config, BATCH, arithmetic.direct)
+    for needed, compiled in flops.compare(config, BATCH).values():
+        assert 0.98 <= compiled / needed <= 1.02
+    penalty.weight = 0.0
+    without = flops.needed(config, BATCH, arithmetic.direct)
+    assert quarter - without == (always - without) / 4
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mlp", "wgan_gp32"])
 def test_the_step_benchmark_counts_what_it_runs(name):
     gan, given, _ = jax_side.BUILDERS[name]()

@@ -25,7 +25,8 @@ from tests.commands import main
 
 SOURCE = "0" * 64
 NAMES = ("64", "192", "768", "2048", "logits", "logits_unbiased")
-pytestmark = pytest.mark.xdist_group("inception")  # one worker compiles the network
+# One worker compiles the network, which takes a minute.
+pytestmark = [pytest.mark.xdist_group("inception"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

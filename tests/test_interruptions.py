@@ -44,7 +44,10 @@ def start(configs, name, directory, *arguments, events=False):
 LONG = ("--config.num_steps=100000", "--config.checkpoint_every=100000", "--config.sample_every=100000")
 
 
-@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("signum", "status"),
+    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)],
+)
 def test_signals_save_a_checkpoint(configs, tmp_path, signum, status):
     process = start(configs, "gan_gaussians", tmp_path / "out", *LONG)
     wait_for(tmp_path / "out" / "metrics.jsonl", lambda text: text.count("\n") > 2, process)
@@ -65,6 +68,7 @@ def test_signals_save_a_checkpoint(configs, tmp_path, signum, status):
     assert line == f"continuing {tmp_path / 'out'} from step {step}\n"
 
 
+@pytest.mark.slow
 def test_a_signal_on_the_step_of_a_checkpoint(configs, tmp_path):
     process = start(configs, "gan_gaussians", tmp_path / "out", *LONG, "--config.checkpoint_every=1")
     wait_for(tmp_path / "out" / "metrics.jsonl", lambda text: last_step(text) > 8, process)
@@ -94,6 +98,7 @@ def test_a_signal_before_training_begins(signum, status, tmp_path):
     assert stderr == f"error: {'interrupted' if signum == signal.SIGINT else 'terminated'}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "steps", "times", "events"), [("gan_gaussians", 100, 2, False), ("wgan_gp_mnist", 24, 1, True)]
 )
@@ -155,7 +160,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run(configs, tmp_path):
     result = execute(
         f"--config={configs}/gan_gaussians.py",
         f"--workdir={tmp_path}/out",
-        "--config.loss=least_squares",
+        "--config.gan.loss=least_squares",
         "--config.optimizers.critic.learning_rate=1e30",
         "--config.checkpoint_every=1",
         cwd=tmp_path,

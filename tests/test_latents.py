@@ -30,6 +30,16 @@ def test_truncation_bounds_every_coordinate(prior, key):
     assert 0.49 < z.max() <= 0.5
 
 
+@pytest.mark.parametrize("prior", latents.PRIORS.values(), ids=latents.PRIORS)
+def test_every_row_may_have_a_truncation_of_its_own(prior, key):
+    keys, bounds = latents.row_keys(key, jnp.arange(5_000)), jnp.tile(jnp.array([0.25, 0.75]), 2_500)
+    together = prior(keys, dim=3, truncation=bounds)
+    for place, bound in enumerate((0.25, 0.75)):
+        alone = prior(keys, dim=3, truncation=bound)
+        np.testing.assert_array_equal(together[place::2], alone[place::2])
+        assert bound - 0.01 < np.abs(together[place::2]).max() <= bound
+
+
 def test_rows_must_be_integers(key):
     with pytest.raises(AssertionError):
         latents.row_keys(key, jnp.ones(4))

@@ -11,6 +11,7 @@ def standard(shape, seed=0):
     return jax.random.normal(jax.random.key(seed), shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [3, 5])
 @pytest.mark.parametrize("spectral", [False, True])
 def test_one_convolution_does_for_two_steps(size, spectral):

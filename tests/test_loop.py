@@ -13,14 +13,14 @@ import pytest
 from jax import monitoring
 from jax.profiler import ProfileData, ProfileOptions
 
-from experiments import build, cli, loop, run
+from experiments import build, cli, loop, run, training
 from jaxgan import checkpoint, data, parallel
 from jaxgan.state import is_key
 from jaxgan.steps import train_step
 from tests.commands import ROOT, environment, main
 from tests.conftest import tiny_batch, tiny_gan
 
-NAMES = ("gan_gaussians", "wgan_gp_mnist")
+NAMES = ("gan_gaussians", pytest.param("wgan_gp_mnist", marks=pytest.mark.slow))
 LOG_EVERY = 4  # of the small configs, as are their pictures and checkpoints
 
 
@@ -42,13 +42,13 @@ def compiled():
 def test_a_run_compiles_its_step_once_and_so_does_its_continuation(
     name, configs, tmp_path, monkeypatch, compiled
 ):
-    report = loop.Report.__call__
+    report = training.Report.__call__
 
     def logged(self, step, metrics):
         compiled.append(f"logged {step}")
         return report(self, step, metrics)
 
-    monkeypatch.setattr(loop.Report, "__call__", logged)
+    monkeypatch.setattr(training.Report, "__call__", logged)
     arguments = [f"--config={configs}/{name}.py", f"--workdir={tmp_path}/out"]
     assert main(run, *arguments) == 0
     logs = ["logged 4", "logged 8", "logged 12"]
@@ -75,7 +75,7 @@ def test_a_restored_state_is_to_jax_what_a_fresh_one_is(tmp_path):
     with checkpoint.open_manager(tmp_path) as manager:
         checkpoint.save(manager, fresh, {})
         manager.wait_until_finished()
-        restored, _ = checkpoint.restore(manager, jax.eval_shape(init))
+        restored, _ = checkpoint.restore(manager, lambda step: jax.eval_shape(init))
     again = parallel.replicate(restored.state, mesh)
 
     def told(state):
@@ -97,7 +97,7 @@ def test_the_whole_state_is_donated_and_written_in_place(devices):
     config = cli.load("gan_gaussians.py").values
     gan, mesh = build.build(config), parallel.device_mesh(jax.devices()[:devices])
     source = data.open_source(**config.data)
-    step = loop.make_step(gan, source, config, mesh)
+    step = training.make_step(gan, source, config, mesh)
     state = parallel.replicate(build.initializer(config, gan)(), mesh)
     batches = source.batches(seed=0, n_critic=1, batch_size=8)
     batch = parallel.shard_batch(batches[0], mesh)
@@ -143,7 +143,7 @@ jax.tree_util.register_pytree_node(SealedState, _open, lambda _, children: child
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_read_between_log_points(name, configs, tmp_path, monkeypatch):
-    make_step = loop.make_step
+    make_step = training.make_step
     looks = collections.defaultdict(set)  # (what, of which step) by the steps dispatched by then
     dispatched = 0
 
@@ -163,7 +163,7 @@ def test_nothing_is_read_between_log_points(name, configs, tmp_path, monkeypatch
 
         return step
 
-    monkeypatch.setattr(loop, "make_step", make)
+    monkeypatch.setattr(training, "make_step", make)
     assert main(run, f"--config={configs}/{name}.py", f"--workdir={tmp_path}/out") == 0
     assert dispatched == 12
     for now, seen in looks.items():
@@ -181,7 +181,7 @@ def test_nothing_is_read_between_log_points(name, configs, tmp_path, monkeypatch
 def test_one_dispatch_a_step(name, configs, tmp_path, monkeypatch):
     options = ProfileOptions()
     options.python_tracer_level = 0
-    report = loop.Report.__call__
+    report = training.Report.__call__
 
     def logged(self, step, metrics):
         if step == 4:
@@ -190,7 +190,7 @@ def test_one_dispatch_a_step(name, configs, tmp_path, monkeypatch):
             jax.profiler.stop_trace()
         return report(self, step, metrics)
 
-    monkeypatch.setattr(loop.Report, "__call__", logged)
+    monkeypatch.setattr(training.Report, "__call__", logged)
     rarely = ("--config.sample_every=1000", "--config.checkpoint_every=1000")
     assert main(run, f"--config={configs}/{name}.py", f"--workdir={tmp_path}/out", *rarely) == 0
     (path,) = (tmp_path / "profile").rglob("*.xplane.pb")
@@ -207,19 +207,20 @@ MEMORY = """
 import sys
 from pathlib import Path
 
-from experiments import cli, loop, run
+from experiments import cli, run, training
 
-report = loop.Report.__call__
+report = training.Report.__call__
 
 def logged(self, step, metrics):
     print("resident", int(Path("/proc/self/statm").read_text().split()[1]) * 4096, flush=True)
     return report(self, step, metrics)
 
-loop.Report.__call__ = logged
+training.Report.__call__ = logged
 cli.call(run.main)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_memory_is_flat(configs, tmp_path):
     options = ("--config.num_steps=3000", "--config.log_every=100")

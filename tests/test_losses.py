@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from jaxgan import losses
+from jaxgan import losses, parallel
 from jaxgan.errors import SetupError
 
 logits = hnp.arrays(np.float32, st.integers(1, 7), elements=st.floats(-20, 20, width=32))
@@ -131,7 +131,7 @@ def test_relativistic_means_cover_all_devices():
     ):
         pair = losses.get(name)
         for side in (pair.critic, pair.generator):
-            split = jax.pmap(lambda r, f, side=side: side(r, f, axis_name="batch"), axis_name="batch")
+            split = jax.pmap(side, axis_name=parallel.AXIS)
             np.testing.assert_allclose(
                 split(real.reshape(8, 2), fake.reshape(8, 2)).mean(), side(real, fake), rtol=1e-6
             )
@@ -140,5 +140,5 @@ def test_relativistic_means_cover_all_devices():
 def test_signatures_name_real_before_fake():
     for name, function in vars(losses).items():
         if name.endswith("_loss"):
-            parameters = [p for p in inspect.signature(function).parameters if p != "axis_name"]
+            parameters = list(inspect.signature(function).parameters)
             assert parameters in (["real_logits", "fake_logits"], ["fake_logits"]), name

@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan import minibatch, parallel, penalties
+from jaxgan import minibatch, parallel, regularizers
 from jaxgan.errors import SetupError
 from jaxgan.gans import passes
 from jaxgan.models import dcgan, mlp
+from tests.conftest import example
 from tests.points import game, points_batch
 
 KINDS = [kind for kind in minibatch.KINDS if kind != "none"]
@@ -51,8 +52,7 @@ def test_the_layer_appends_to_what_it_is_given_and_sees_all_devices(kind):
     whole = np.asarray(apply(variables, x))
     np.testing.assert_array_equal(whole[:, :3], x)
     assert whole.shape == (16, 7 if kind == "discrimination" else 4)
-    split = minibatch.Minibatch(kind, parallel.AXIS, features=4)
-    pmapped = jax.pmap(lambda x: split.apply(variables, x), axis_name=parallel.AXIS)(x.reshape(8, 2, 3))
+    pmapped = jax.pmap(lambda x: layer.apply(variables, x), axis_name=parallel.AXIS)(x.reshape(8, 2, 3))
     np.testing.assert_allclose(np.reshape(pmapped, (16, -1)), whole, rtol=1e-5, atol=1e-6)
     sharded = parallel.shard_batch({"x": x}, parallel.device_mesh(), axis=0)["x"]
     np.testing.assert_allclose(apply(variables, sharded), whole, rtol=1e-5, atol=1e-6)
@@ -75,19 +75,21 @@ def test_a_critic_with_it_mixes_samples_and_says_so(kind, critic):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_penalties_on_it_are_refused(kind):
-    r1 = {"r1": penalties.PENALTIES["r1"]}
-    gan = game(critic=mlp.Critic((8,), minibatch=kind), penalties=r1)
+    r1 = {"r1": regularizers.penalty("r1", weight=1.0)}
+    gan = game(critic=mlp.Critic((8,), minibatch=kind), regularizers=r1)
     with pytest.raises(SetupError, match=r"r1.*'minibatch'.*minibatch none"):
         jax.eval_shape(gan.init, jax.random.key(0), points_batch())
 
 
 def test_real_and_fake_are_judged_apart():
-    gan = game(critic=mlp.Critic((8,), minibatch="distance"))
+    critic = mlp.Critic((8,), minibatch="distance")
+    gan = game(critic=critic)
     batch = points_batch()
     state = gan.init(jax.random.key(0), batch)
-    data = {name: values[0] for name, values in batch.items()}
-    _, aux = jax.jit(gan.critic_loss)(state.critic.params, state, data, state.key)
-    alone = jax.jit(lambda x: state.critic.apply_fn({"params": state.critic.params}, x, True).mean())
+    data = example(batch)
+    fakes, _ = gan.generate(state.generator.params, state, data, state.key, advance=False)
+    _, aux = jax.jit(gan.critic_loss)(state.critic.params, state, data, fakes, state.key)
+    alone = jax.jit(lambda x: critic.apply({"params": state.critic.params}, x, True).mean())
     np.testing.assert_allclose(aux.metrics["real_logits"], alone(data["real"]), rtol=1e-5)
 
 

@@ -140,7 +140,7 @@ def test_resnets_are_the_papers():
 
 
 def test_a_resnet_block_by_hand():
-    block = resnet.CriticBlock(5, "none", None, pool=True)
+    block = resnet.CriticBlock(5, "none", pool=True)
     x = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
     variables = jax.jit(lambda: block.init(jax.random.key(1), x, True))()
     kernels = {name: leaf["kernel"] for name, leaf in variables["params"].items()}

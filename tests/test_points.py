@@ -307,10 +307,10 @@ def test_shapes_come_from_the_problem():
     from experiments import cli
 
     config = cli.load("gan_gaussians.py").values
-    assert build.sample_shape(config) == (2,)
+    assert build.spec_of(config).shape == (2,)
     with config.unlocked():
         config.data = {"name": "gaussian", "path": "", "std": 2.0}
-    assert build.sample_shape(config) == (1,)
+    assert build.spec_of(config).shape == (1,)
     with config.unlocked():
         config.data = {"name": "digits", "path": ""}
     with pytest.raises(SetupError, match=r"no field data\.size"):

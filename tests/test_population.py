@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 
 from experiments import build, cli, population, sweep, workdir
 from jaxgan import data, parallel
-from jaxgan.steps import train_step
+from jaxgan.state import is_key
+from jaxgan.steps import train_step, with_conditions
 
 pytestmark = pytest.mark.xdist_group("population")  # one worker compiles them
 
@@ -23,10 +24,9 @@ def tiny(base="gan_gaussians.py", **fields):
     small = {
         "batch_size": 16,
         "data.seed": 5,
-        "models.generator.hidden": (8, 8),
-        "models.critic.hidden": (8, 8),
+        **{f"models.{role}.hidden": (8, 8) for role in config.models},
     }
-    return population.with_values(config, {**small, **fields})
+    return cli.with_values(config, {**small, **fields})
 
 
 def configs(**fields):
@@ -37,11 +37,21 @@ def configs(**fields):
     ]
 
 
+def planned(group, devices):
+    mesh = parallel.device_mesh(jax.devices()[:devices], axis=parallel.MEMBERS_AXIS)
+    return sweep.plan(group)._replace(mesh=mesh)
+
+
+def begin(plan):
+    return jax.jit(lambda: sweep.init(plan, plan.parts[0]))()
+
+
 def train(group, devices, in_turn=False, steps=STEPS):
-    plan = sweep.plan(group)._replace(mesh=parallel.device_mesh(jax.devices()[:devices]))
-    step = parallel.jit_members(plan.step, plan.mesh, in_turn=in_turn)
-    state = sweep.place(plan, jax.jit(plan.init)())
-    for batch in sweep.batches(plan, 0, steps):
+    plan = planned(group, devices)
+    (part,) = plan.parts
+    step = parallel.jit_members(sweep.step_of(part), plan.mesh, in_turn=in_turn)
+    state = sweep.place(plan, begin(plan))
+    for batch in sweep.batches(plan, part, 0, steps):
         state, metrics = step(state, batch)
     return state, metrics
 
@@ -49,10 +59,13 @@ def train(group, devices, in_turn=False, steps=STEPS):
 def alone(config, steps=STEPS):
     gan = build.build(config)
     source = data.open_source(**config.data)
-    state = build.initializer(config, gan)()
-    step = jax.jit(
-        lambda state, batch: train_step(state, source.prepare(batch), gan=gan, ema_decay=config.ema_decay)
-    )
+    state = build.first_state(config, gan, source)()
+
+    @jax.jit
+    def step(state, raw):
+        batch = with_conditions(source.prepare(raw), state, source.conditions)
+        return train_step(state, batch, gan=gan, ema_decay=config.ema_decay)
+
     stream = source.batches(seed=config.data.seed, n_critic=config.n_critic, batch_size=config.batch_size)
     for batch in data.iterate(stream, 0, steps):
         state, metrics = step(state, batch)
@@ -75,6 +88,7 @@ def test_a_member_is_the_same_run_alone(place):
     assert (jax.random.key_data(state.state.key[place]) == jax.random.key_data(expected.key)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("devices", "in_turn"), [(8, False), (2, True)])
 def test_devices_and_turns_change_nothing_but_time(devices, in_turn):
     (group,) = population.group(configs())
@@ -84,11 +98,12 @@ def test_devices_and_turns_change_nothing_but_time(devices, in_turn):
     jax.tree.map(CLOSE, metrics, trained()[1])
 
 
+@pytest.mark.slow
 def test_members_that_do_not_go_round_are_shared_by_all_devices():
     (group,) = population.group(configs()[:7])
     plan = sweep.plan(group)
     assert plan.mesh.size == 7  # of 8 devices: a member each
-    plan = plan._replace(mesh=parallel.device_mesh(jax.devices()[:2]))
+    plan = planned(group, 2)
     state, metrics = train(group, 2)
     assert len(state.failed.sharding.device_set) == 2
     assert state.failed.shape == (8,)
@@ -99,11 +114,12 @@ def test_members_that_do_not_go_round_are_shared_by_all_devices():
     jax.tree.map(CLOSE, metrics, expected_metrics)
 
 
+@pytest.mark.slow
 def test_what_is_stored_has_no_copies_and_goes_on_with_other_devices(tmp_path):
     def train_to(steps, devices, folder):
         each = {"num_steps": steps, "log_every": 1, "sample_every": 2, "checkpoint_every": 2}
         (group,) = population.group([tiny(seed=seed, **each) for seed in range(3)])
-        plan = sweep.plan(group)._replace(mesh=parallel.device_mesh(jax.devices()[:devices]))
+        plan = planned(group, devices)
         sweep.train(plan, tmp_path / folder, folder, [])
         with np.load(tmp_path / folder / "last.npz", allow_pickle=False) as file:
             return file["samples"], workdir.read_lines(tmp_path / folder / "curves.jsonl")
@@ -123,9 +139,11 @@ def test_no_word_passes_between_devices():
     (group,) = population.group(configs())
     plan = sweep.plan(group)
     assert plan.mesh.size == 8
-    state = parallel.split_members(jax.jit(plan.init)(), plan.mesh)
-    batch = next(iter(sweep.batches(plan, 0, 1)))
-    text = parallel.jit_members(plan.step, plan.mesh).lower(state, batch).compile().as_text()
+    state = parallel.split_members(begin(plan).members, plan.mesh)
+    (part,) = plan.parts
+    batch = next(iter(sweep.batches(plan, part, 0, 1)))
+    step = parallel.jit_members(sweep.step_of(part), plan.mesh)
+    text = step.lower(state, batch).compile().as_text()
     for collective in ("all-reduce", "all-gather", "all-to-all", "collective-permute"):
         assert collective not in text
 
@@ -138,7 +156,15 @@ def test_one_that_goes_non_finite_is_frozen_and_the_others_go_on():
     failed = np.asarray(state.failed)
     assert 1 < failed[2] <= STEPS
     assert (np.delete(failed, 2) == 0).all()
-    assert state.state.step[2] == failed[2] - 1
+    before, _ = train(group, 1, steps=int(failed[2]) - 1)
+    for ours, theirs in zip(
+        jax.tree.leaves_with_path(state.state), jax.tree.leaves(before.state), strict=True
+    ):
+        path, leaf = ours
+        if parallel.is_clock(path):
+            assert (leaf == STEPS).all()  # clocks belong to all members
+        elif not is_key(leaf):
+            np.testing.assert_array_equal(leaf[2], theirs[2], err_msg=jax.tree_util.keystr(path))
     assert np.isnan(metrics["critic_loss"][2])
     assert np.isfinite(np.delete(metrics["critic_loss"], 2)).all()
     expected, _ = trained()
@@ -155,26 +181,32 @@ def test_what_shares_a_program():
         {"seed": 0},
         {"seed": 1},
         {"seed": 0, "optimizers.critic.learning_rate": 0.5},
-        {"seed": 0, "loss": "hinge"},
+        {"seed": 0, "gan.loss": "hinge"},
         {"seed": 0, "n_critic": 2},
-        {"seed": 1, "loss": "hinge", "ema_decay": 0.5},
+        {"seed": 1, "gan.loss": "hinge", "ema_decay": 0.5},
         {"seed": 0, "penalties.gradient_penalty.weight": 10.0},
         {"seed": 0, "penalties.gradient_penalty.weight": 1.0},
-        {"seed": 0, "remedies": {"feature_matching": {}}},
+        {"seed": 0, "gan.feature_matching": True},
+        {"seed": 0, "penalties.r1": {"weight": 2.0, "every": 2}},
+        {"seed": 0, "penalties.r1": {"weight": 1.0, "every": 2}},
+        {"seed": 0, "penalties.r1": {"weight": 1.0, "every": 3}},
     ]
     groups = population.group([tiny(**fields) for fields in changes])
-    assert [group.indices for group in groups] == [(0, 1, 2), (3, 5), (4,), (6, 7), (8,)]
+    assert [group.indices for group in groups] == [(0, 1, 2), (3, 5), (4,), (6, 7), (8,), (9, 10), (11,)]
     assert [sorted(group.values) for group in groups] == [
         ["optimizers.critic.learning_rate", "seed"],
         ["ema_decay", "seed"],
         ["seed"],
         ["penalties.gradient_penalty.weight", "seed"],
         ["seed"],
+        ["penalties.r1.weight", "seed"],
+        ["seed"],
     ]
     np.testing.assert_allclose(groups[3].values["penalties.gradient_penalty.weight"], [10, 1])
     assert groups[0].values["seed"].tolist() == [0, 1, 0]
 
 
+@pytest.mark.slow
 def test_every_number_that_is_traced_can_be():
     fields = {
         "penalties.gradient_penalty.weight": 10.0,
@@ -194,6 +226,7 @@ def test_every_number_that_is_traced_can_be():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("base", "fields"),
     [
@@ -203,12 +236,12 @@ def test_every_number_that_is_traced_can_be():
                 "remedies.label_smoothing.real_label": 0.8,
                 "remedies.top_k.share": 0.3,
                 "remedies.top_k.decay": 0.9,
-                "remedies.instance_noise.std": 0.4,
-                "remedies.replay.share": 0.3,
+                "augment.instance_noise.std": 0.4,
+                "pool.share": 0.3,
                 "remedies.historical_averaging.weight": 0.2,
             },
         ),
-        ("objectives.py:BEGAN", {"began.gamma": 0.3, "began.lambda_k": 0.1}),
+        ("objectives.py:BEGAN", {"gan.gamma": 0.3, "gan.lambda_k": 0.1}),
         (
             "objectives.py:WGAN",
             {
@@ -221,7 +254,7 @@ def test_every_number_that_is_traced_can_be():
     ],
 )
 def test_numbers_of_remedies_objectives_and_optimisers_are_traced(base, fields):
-    counts = {"remedies.instance_noise.steps": 9} if base.startswith("remedies") else {}
+    counts = {"augment.instance_noise.steps": 9} if base.startswith("remedies") else {}
     one = tiny(base, seed=3, **counts, **fields)
     other = tiny(base, seed=3, **counts, **{name: value / 2 for name, value in fields.items()})
     (group,) = population.group([other, one])
@@ -235,7 +268,7 @@ def test_numbers_of_remedies_objectives_and_optimisers_are_traced(base, fields):
 
 def test_a_copy_with_other_values():
     config = ConfigDict({"a": {"b": 1.0}, "c": 2}).lock()
-    copy = population.with_values(config, {"a.b": jnp.float32(3), "a.d": {"e": 1}})
+    copy = cli.with_values(config, {"a.b": jnp.float32(3), "a.d": {"e": 1}})
     assert copy.a.b == 3
     assert copy.a.d.e == 1
     assert config.a.b == 1

@@ -110,6 +110,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells a process's peak of memory")
 def test_memory():
     # Beyond what 2000 samples of each take; all distances would be 1,125,000 kB, one byte each 141,000. The

@@ -7,8 +7,8 @@ import shutil
 import jax.numpy as jnp
 import pytest
 
-from experiments import backbones, cli, image_sets, progress, restore, run, workdir
-from jaxgan import checkpoint
+from experiments import backbones, build, cli, image_sets, progress, restore, run, workdir
+from jaxgan import checkpoint, data
 from jaxgan.errors import SetupError
 from jaxgan.metrics.backbone import Backbone
 from tests.commands import TINY, main
@@ -71,6 +71,7 @@ def test_a_run_that_goes_on_from_an_earlier_checkpoint_scores_the_same(config, w
     )
 
 
+@pytest.mark.slow
 def test_a_kill_before_the_best_is_kept_is_made_good(config, whole, tmp_path, monkeypatch):
     class Killed(BaseException):
         pass
@@ -127,6 +128,7 @@ def of_images(folder, base="dcgan_mnist", **fields):
     return folder / "images.py"
 
 
+@pytest.mark.slow
 def test_scores_by_two_networks_never_make_one_curve(network, tmp_path, capsys, monkeypatch):
     config, directory = of_images(tmp_path), tmp_path / "run"
     arguments = (f"--config={config}", f"--workdir={directory}")
@@ -186,7 +188,9 @@ def test_more_is_better_for_some(config, tmp_path):
     scores = iter([1.0, 3.0, float("nan"), 2.0, 3.0])
     values = cli.load(str(config)).values.copy_and_resolve_references()
     values.score.metric = "modes"
-    tracked = progress.Progress(values, progress.Score(lambda state: next(scores), {}), tmp_path, 0)
+    gan, source = build.build(values), data.open_source(**values.data)
+    made = progress.make_score(values, gan, source)
+    tracked = progress.Progress(values, made._replace(of=lambda state: next(scores)), tmp_path, 0)
     improved = [tracked.improves(next(scores)) for _ in range(5)]
     tracked.close()
     assert improved == [True, True, False, False, False]

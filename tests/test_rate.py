@@ -76,6 +76,7 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_a_session_is_killed_and_goes_on(finished, tmp_path, capsys, monkeypatch):
     run, out = finished[0], tmp_path / "ratings.csv"
     arguments = (f"--workdir={run}", "--num=8", "--seed=3")
@@ -194,6 +195,7 @@ def test_mistakes(arguments, message, finished, tmp_path, capsys, monkeypatch):
     assert not list((tmp_path / "here").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.component
 def test_a_person_with_a_keyboard(finished, tmp_path):
     component(chromium.program() is not None, "chromium", "apt install chromium")
@@ -233,6 +235,7 @@ def test_a_person_with_a_keyboard(finished, tmp_path):
         assert interval in scores
 
 
+@pytest.mark.slow
 @pytest.mark.component
 def test_a_person_with_a_phone(finished, tmp_path):
     component(chromium.program() is not None, "chromium", "apt install chromium")

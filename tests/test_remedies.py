@@ -10,46 +10,22 @@ import pytest
 
 from jaxgan import latents, losses
 from jaxgan.errors import SetupError
-from jaxgan.gans.unconditional import unconditional
+from jaxgan.gans.adversarial import adversarial
 from jaxgan.models import mlp
-from jaxgan.remedies.features import feature_matching
 from jaxgan.remedies.history import historical_averaging
-from jaxgan.remedies.noise import instance_noise
 from jaxgan.remedies.pairs import one_sided_label_smoothing, top_k
-from jaxgan.remedies.replay import experience_replay
 from jaxgan.remedies.unrolling import unrolled
-from tests.points import BATCH, PRIOR, assert_devices_agree, game, points_batch, stepper
+from jaxgan.views.noise import instance_noise
+from jaxgan.views.pool import replay
+from tests.conftest import composed, example, fakes_of, losses_of
+from tests.points import assert_devices_agree, game, points_batch, stepper
 
 NS = losses.get("non_saturating")
 
 
 def begin(gan, n_critic=1):
     batch = points_batch(n_critic=n_critic)
-    return gan.init(jax.random.key(0), batch), {name: values[0] for name, values in batch.items()}
-
-
-def losses_of(gan, player):
-    """The player's loss as a compiled function of the state, the batch and the key."""
-    loss = getattr(gan, f"{player}_loss")
-    return jax.jit(lambda state, batch, key: loss(getattr(state, player).params, state, batch, key))
-
-
-def fakes(gan):
-    """What the generator makes in a pass of the critic's update, compiled."""
-    return jax.jit(
-        lambda state, batch, key: gan.generate(state.generator.params, state, batch, key, advance=False)[0]
-    )
-
-
-def showing(gan):
-    """The system, its critic's metrics being the samples it is shown."""
-
-    def critic_loss(params, state, batch, key):
-        fake, _ = gan.generate(state.generator.params, state, batch, key, advance=False)
-        value, aux = gan.critic_loss(params, state, batch, key)
-        return value, aux._replace(metrics={"real": batch["real"], "fake": fake})
-
-    return gan._replace(critic_loss=critic_loss)
+    return gan.init(jax.random.key(0), batch), example(batch)
 
 
 def close(ours, theirs, rtol=1e-5, atol=1e-6):
@@ -92,10 +68,10 @@ def test_top_k_needs_samples_with_losses_of_their_own():
 
 
 def test_feature_matching_is_the_distance_of_mean_features():
-    gan = feature_matching(game())
+    gan = game(feature_matching=True)
     state, batch = begin(gan)
     loss, aux = losses_of(gan, "generator")(state, batch, state.key)
-    fake = fakes(gan)(state, batch, state.key)
+    fake, *_ = fakes_of(gan)(state, batch, state.key)
     layer = jax.tree.map(np.asarray, state.critic.params["Dense_0"])
 
     def features(x):
@@ -108,16 +84,9 @@ def test_feature_matching_is_the_distance_of_mean_features():
 
 
 def test_feature_matching_needs_features():
-    gan = unconditional(
-        mlp.Generator((2,), (8,)),
-        mlp.AutoEncoder((4,)),
-        loss=NS,
-        generator_tx=optax.sgd(0.1),
-        critic_tx=optax.sgd(0.1),
-        prior=PRIOR,
-    )
+    gan = game(critic=mlp.AutoEncoder((4,)), feature_matching=True)
     with pytest.raises(SetupError, match="sows its 'features'"):
-        jax.eval_shape(feature_matching(gan).init, jax.random.key(0), points_batch())
+        jax.eval_shape(gan.init, jax.random.key(0), points_batch())
 
 
 def test_historical_averaging_pulls_to_the_mean_of_the_past():
@@ -126,7 +95,7 @@ def test_historical_averaging_pulls_to_the_mean_of_the_past():
     state, _ = begin(gan, n_critic=2)
     step = jax.jit(stepper(gan))
     gradients = {
-        player: jax.jit(jax.grad(getattr(plain, f"{player}_loss"), has_aux=True))
+        player: jax.jit(jax.grad(composed(plain, player), has_aux=True))
         for player in ("critic", "generator")
     }
     past = {"critic": [], "generator": []}
@@ -151,67 +120,11 @@ def test_historical_averaging_pulls_to_the_mean_of_the_past():
     assert metrics["generator_history"] > 0
 
 
-def test_instance_noise_has_its_variance_and_dies_away():
-    inner = game()
-    gan = instance_noise(showing(inner), std=2.0, steps=10)
-    state, data = begin(gan)
-    many = {"real": jnp.zeros((4000, 2)), "row": jnp.arange(4000)}
-    _, aux = losses_of(gan, "critic")(state.replace(step=jnp.int32(5)), many, state.key)
-    shown = aux.metrics
-    noise = np.concatenate([shown["real"], shown["fake"] - fakes(inner)(state, many, state.key)], 1)
-    # σ = 2 · (1 − 5 / 10). A variance of 4,000 draws has the standard error √(2 / 4000) = 0.022.
-    np.testing.assert_allclose(np.cov(noise.T), np.eye(4), atol=0.09)
-    assert shown["instance_noise"] == 1.0
-    # From step 10 on the losses are the clean ones.
-    for player in ("critic", "generator"):
-        ours, theirs = losses_of(gan, player), losses_of(inner, player)
-        late = state.replace(step=jnp.int32(12))
-        np.testing.assert_allclose(
-            ours(late, data, late.key)[0], theirs(late, data, late.key)[0], rtol=1e-6
-        )
-        early = ours(state, data, state.key)[0] - theirs(state, data, state.key)[0]
-        assert np.abs(early) > 1e-3, player
-
-
-@pytest.mark.parametrize("size", [40, 6])
-def test_replay_keeps_the_last_fakes_and_shows_some(size):
-    gan = experience_replay(showing(game()), size=size, share=0.5)
-    state, batch = begin(gan)
-    loss, make = losses_of(gan, "critic"), fakes(gan)
-    everything, replayed = np.zeros((0, 2)), 0
-    for i in range(8):
-        key = jax.random.fold_in(state.key, i)
-        fresh, memory = np.asarray(make(state, batch, key)), everything[-size:]
-        _, aux = loss(state, batch, key)
-        for one, new in zip(np.asarray(aux.metrics["fake"]), fresh, strict=True):
-            if not np.array_equal(one, new):
-                assert (memory == one).all(1).any(), "neither fresh nor from the ring"
-                replayed += 1
-        everything = np.concatenate([everything, fresh])
-        state = state.replace(extra=aux.extra)
-        ring = state.extra["replay"]
-        held = np.asarray(ring["samples"])[: int(ring["filled"])]
-        assert {tuple(x) for x in held} == {tuple(x) for x in everything[-size:]}
-        assert len(held) == len(everything[-size:])
-    # Half of the 7 batches after the first, within four standard deviations of the binomial.
-    assert abs(replayed - 3.5 * BATCH) < 4 * np.sqrt(7 * BATCH / 4)
-
-
-def test_replay_of_nothing_is_the_game_itself():
-    plain, gan = game(), experience_replay(game(), size=8, share=0.0)
-    (state, _), (ours, _) = begin(plain), begin(gan)
-    step, our_step = jax.jit(stepper(plain)), jax.jit(stepper(gan))
-    for seed in range(3):
-        state, _ = step(state, points_batch(seed))
-        ours, _ = our_step(ours, points_batch(seed))
-    close((ours.critic.params, ours.generator.params), (state.critic.params, state.generator.params))
-
-
 def test_unrolling_differentiates_through_the_critics_updates():
     # Data at 0, samples at a, the critic D(x) = b x + c under the Wasserstein loss: its gradient in b is a,
     # so that K updates of rate η make b_K = b − η K a, and L_G = −b_K a = −b a + η K a².
     rate, k = 0.1, 4
-    gan = unconditional(
+    gan = adversarial(
         mlp.Generator((1,), ()),
         mlp.Critic(()),
         loss=losses.get("wasserstein"),
@@ -225,8 +138,7 @@ def test_unrolling_differentiates_through_the_critics_updates():
     params = {"Dense_0": {"kernel": jnp.zeros((1, 1)), "bias": jnp.full(1, a)}}
     critic = {"Dense_0": {"kernel": jnp.full((1, 1), b), "bias": jnp.zeros(1)}}
     state = state.replace(critic=state.critic.replace(params=critic))
-    data = {name: values[0] for name, values in batch.items()}
-    loss = unrolled(gan, steps=k).generator_loss
+    data, loss = example(batch), composed(unrolled(gan, steps=k), "generator")
     (value, _), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(params, state, data, state.key)
     np.testing.assert_allclose(value, -b * a + rate * k * a**2, rtol=1e-5)
     # Without the gradient through the updates it would be −b_K = −b + η K a.
@@ -237,30 +149,31 @@ def test_no_unrolling_is_the_game_itself():
     plain, gan = game(), unrolled(game(), steps=0)
     state, batch = begin(plain)
     grads = [
-        jax.jit(jax.grad(g.generator_loss, has_aux=True))(state.generator.params, state, batch, state.key)
+        jax.jit(jax.grad(composed(g, "generator"), has_aux=True))(
+            state.generator.params, state, batch, state.key
+        )
         for g in (plain, gan)
     ]
-    close(grads[1], grads[0])
+    close(grads[1][0], grads[0][0])
 
 
-def combined(axis_name=None, *, share=0.5, std=0.3, weight=0.1, real_label=0.9, decay=0.7):
+def combined(*, share=0.5, std=0.3, weight=0.1, real_label=0.9, decay=0.7):
     """Most of them at once."""
     pair = one_sided_label_smoothing(NS, real_label=real_label)
     gan = game(
-        loss=top_k(pair, share=share, decay=decay, axis_name=axis_name),
+        loss=top_k(pair, share=share, decay=decay),
         critic=mlp.Critic((8,), minibatch="distance"),
-        axis_name=axis_name,
+        augment=instance_noise(std=std, steps=10),
+        pool=replay(size=24, share=share),
     )
-    gan = experience_replay(
-        instance_noise(gan, std=std, steps=10), size=24, share=share, axis_name=axis_name
-    )
-    return unrolled(historical_averaging(gan, weight=weight), steps=2, axis_name=axis_name)
+    return unrolled(historical_averaging(gan, weight=weight), steps=2)
 
 
-def matching(axis_name=None):
-    return feature_matching(game(axis_name=axis_name), axis_name=axis_name)
+def matching():
+    return game(feature_matching=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["jit", "pmap"])
 @pytest.mark.parametrize("make", [combined, matching])
 def test_eight_devices_agree_with_one(make, how):
@@ -275,11 +188,12 @@ def test_hyper_parameters_may_be_traced():
 
     def both(value):
         gan = combined(share=value, std=value, weight=value, real_label=value, decay=value)
-        _, aux = gan.critic_loss(state.critic.params, state, batch, state.key)
+        loss = composed(gan, "critic")
+        _, aux = loss(state.critic.params, state, batch, state.key)
         after = state.replace(extra=aux.extra)  # of a ring with something in it
         return {
-            "critic": gan.critic_loss(state.critic.params, after, batch, state.key)[0],
-            "generator": gan.generator_loss(state.generator.params, after, batch, state.key)[0],
+            "critic": loss(state.critic.params, after, batch, state.key)[0],
+            "generator": composed(gan, "generator")(state.generator.params, after, batch, state.key)[0],
         }
 
     together = jax.jit(jax.vmap(both))(values)

@@ -7,10 +7,12 @@ import shutil
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from PIL import Image
 
-from experiments import build, cli, loop, pictures, population, report
+from experiments import build, cli, pictures, report, training
 from jaxgan.errors import SetupError
+from jaxgan.models import mlp
 from tests.commands import execute, main
 
 
@@ -56,19 +58,22 @@ def test_what_is_no_run_is_refused(tmp_path):
         main(report, f"--workdir={tmp_path}")
 
 
-def state_of(**fields):
-    small = {"models.generator.hidden": (8,), "models.critic.hidden": (8,), **fields}
-    config = population.with_values(cli.load("gan_gaussians.py").values, small)
-    return build.initializer(config, build.build(config))()
+def small(**fields):
+    """A small system in the plane and its first state."""
+    hidden = {"models.generator.hidden": (8,), "models.critic.hidden": (8,)}
+    config = cli.with_values(cli.load("gan_gaussians.py").values, {**hidden, **fields})
+    gan = build.build(config)
+    return gan, build.initializer(config, gan)()
 
 
 def test_the_surface_is_the_critic_at_every_place():
-    state = state_of()
-    surface = loop.make_surface(2.0)(state)
-    line = np.linspace(-2, 2, loop.SURFACE)
+    gan, state = small()
+    surface = training.make_surface(gan, 2.0)(state)
+    line = np.linspace(-2, 2, training.SURFACE)
+    critic = mlp.Critic((8,))
     for row, column in ((0, 0), (0, 63), (63, 0), (10, 40)):
         point = np.array([[line[column], line[row]]], np.float32)
-        logit = state.critic.apply_fn({"params": state.critic.params}, point, False)
+        logit = critic.apply({"params": state.critic.params}, point, False)
         np.testing.assert_allclose(surface[row, column], logit[0], rtol=1e-5, atol=1e-6)
 
 
@@ -76,11 +81,22 @@ def test_the_surface_is_the_critic_at_every_place():
     "fields",
     [
         {"models.critic.minibatch": "std"},
-        {"loss": "began", "began": {"gamma": 0.5, "lambda_k": 0.001}, "models.critic.code": 1},
+        {
+            "gan": ConfigDict({"name": "began", "gamma": 0.5, "lambda_k": 0.001}),
+            "penalties": ConfigDict(),
+            "models": ConfigDict(
+                {
+                    "generator": {"family": "mlp", "hidden": (8,)},
+                    "autoencoder": {"family": "mlp", "hidden": (8,), "code": 1},
+                }
+            ),
+        },
     ],
 )
 def test_critics_without_a_logit_a_point_have_none(fields):
-    assert loop.make_surface(2.0)(state_of(**fields)) is None
+    gan, state = small(**fields)
+    surface = training.make_surface(gan, 2.0)
+    assert surface is None or surface(state) is None
 
 
 def test_red_is_where_the_critic_sees_real():

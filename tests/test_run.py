@@ -1,6 +1,7 @@
 """What a run leaves and shows, and what is sampled from it."""
 
 import fcntl
+import functools
 import json
 import os
 import pty
@@ -11,10 +12,12 @@ import struct
 import subprocess
 import termios
 
+import jax
 import numpy as np
+import pytest
 from PIL import Image
 
-from experiments import run, sample
+from experiments import restore, run, sample, workdir
 from tests.commands import command, environment, execute, main
 
 
@@ -82,6 +85,34 @@ def test_a_run_killed_before_its_receipt_writes_it(finished, configs, tmp_path, 
     assert json.loads((tmp_path / "out" / "receipt.json").read_text())["state_sha256"] == first
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dcgan_mnist", "wgan_gp_mnist"])
+def test_a_run_under_pmap_is_the_one_under_jit_and_resumes_exactly(name, configs, tmp_path):
+    assert jax.device_count() == 8
+    arguments = [f"--config={configs}/{name}.py", "--config.num_steps=8"]
+    for how in ("jit", "pmap"):
+        given = (*arguments, f"--config.parallel={how}", f"--workdir={tmp_path}/{how}")
+        assert main(run, *given) == 0
+    found, expected = (workdir.read_lines(tmp_path / how / "metrics.jsonl") for how in ("pmap", "jit"))
+    for line, known in zip(found, expected, strict=True):
+        assert line.keys() == known.keys()
+        np.testing.assert_allclose(list(line.values()), list(known.values()), rtol=2e-4, atol=2e-5)
+    ours, theirs = (restore.restore(tmp_path / how).state for how in ("pmap", "jit"))
+    for player in ("generator", "critic"):
+        close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4, err_msg=player)
+        jax.tree.map(close, getattr(ours, player).params, getattr(theirs, player).params)
+
+    # As after a kill behind step 4.
+    killed = shutil.copytree(tmp_path / "pmap", tmp_path / "killed")
+    (killed / "receipt.json").unlink()
+    shutil.rmtree(killed / "checkpoints" / "8")
+    assert main(run, *arguments, "--config.parallel=pmap", f"--workdir={killed}") == 0
+    hashes = [workdir.read_json(x / "receipt.json")["state_sha256"] for x in (killed, tmp_path / "pmap")]
+    assert hashes[0] == hashes[1]
+    for path in ("metrics.jsonl", "samples/8.png"):
+        assert (killed / path).read_bytes() == (tmp_path / "pmap" / path).read_bytes()
+
+
 def configs_of(result):
     return next(argument.partition("=")[2] for argument in result.args if argument.startswith("--config="))
 
@@ -120,6 +151,7 @@ def test_grid_shows_what_is_saved():
     np.testing.assert_array_equal(sheet[2:66, 68:132, 0], np.rint((images[1, ..., 0] + 1) * 127.5))
 
 
+@pytest.mark.slow
 def test_a_bar_on_a_terminal(configs, tmp_path):
     parent, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 140, 0, 0))

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from experiments import cli, population, scores
+from experiments import cli, scores
 from jaxgan import data
 
 
 @pytest.fixture(scope="module")
 def ring():
-    config = population.with_values(cli.load("gan_gaussians.py").values, {"data.seed": 3})
+    config = cli.with_values(cli.load("gan_gaussians.py").values, {"data.seed": 3})
     return data.make_problem("ring"), config
 
 

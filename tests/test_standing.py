@@ -15,6 +15,10 @@ from tests.conftest import tiny_batch, tiny_gan
 ROWS = np.arange(16)
 
 
+def none_asked(key, rows):
+    return {}
+
+
 def stats(state, name="Norm_0"):
     return state.generator.ema_model_state["batch_stats"][name]["batch_norm"]
 
@@ -22,7 +26,7 @@ def stats(state, name="Norm_0"):
 def test_they_are_the_mean_of_the_batches_moments(key):
     gan = tiny_gan()
     state = gan.init(jax.random.key(1), tiny_batch())
-    standing = standing_statistics(gan, state, key, batches=3, batch_size=16)
+    standing = standing_statistics(gan, state, key, batches=3, batch_size=16, conditions=none_asked)
     # The first layer by hand: z W, normalised over samples and pixels.
     kernel = np.asarray(state.generator.ema_params["Dense_0"]["kernel"], np.float64)
     means, variances = [], []
@@ -39,13 +43,27 @@ def test_they_are_the_mean_of_the_batches_moments(key):
     jax.tree.map(np.testing.assert_array_equal, state.generator.model_state, standing.generator.model_state)
 
 
+def test_they_are_those_of_what_is_asked_for(key):
+    gan = tiny_gan()
+    state = gan.init(jax.random.key(1), tiny_batch())
+    z = np.random.default_rng(0).normal(size=(16, 6)).astype(np.float32)
+    options = {"batches": 2, "batch_size": 16, "conditions": lambda key, rows: {"z": z[rows]}}
+    standing = standing_statistics(gan, state, key, **options)
+    kernel = np.asarray(state.generator.ema_params["Dense_0"]["kernel"], np.float64)
+    hidden = (z @ kernel).reshape(-1, 8)
+    np.testing.assert_allclose(stats(standing)["mean"], hidden.mean(0), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(stats(standing)["var"], hidden.var(0), rtol=1e-4)
+
+
 def test_they_agree_with_the_averages_of_training_where_weights_stand_still(key):
     gan = tiny_gan(optimizer=optax.sgd(0.0))
     state = gan.init(key, tiny_batch())
     step = jax.jit(functools.partial(train_step, gan=gan, ema_decay=0.98))
     for number in range(300):
         state, _ = step(state, tiny_batch(seed=number % 7))
-    standing = standing_statistics(gan, state, jax.random.key(5), batches=300, batch_size=16)
+    standing = standing_statistics(
+        gan, state, jax.random.key(5), batches=300, batch_size=16, conditions=none_asked
+    )
     for name in ("Norm_0", "Norm_1"):
         # Each is a mean over about a hundred batches or more, of 16 samples.
         np.testing.assert_allclose(stats(standing, name)["var"], stats(state, name)["var"], rtol=0.1)
@@ -59,4 +77,5 @@ def test_a_generator_without_batch_norm_is_as_it_was(key):
     gan = tiny_gan()
     state = gan.init(key, tiny_batch())
     plain = state.replace(generator=state.generator.replace(ema_model_state={}))
-    assert standing_statistics(gan, plain, key, batches=2, batch_size=4) is plain
+    options = {"batches": 2, "batch_size": 4, "conditions": none_asked}
+    assert standing_statistics(gan, plain, key, **options) is plain

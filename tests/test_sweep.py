@@ -101,6 +101,7 @@ def test_the_page_needs_no_other(swept, config):
     assert "rate 1e+38" not in opened
 
 
+@pytest.mark.slow
 def test_a_finished_sweep_trains_nothing(swept, config):
     directory, _ = swept
     before = (directory / "results.csv").read_bytes()
@@ -128,6 +129,7 @@ def stop(signum, at, arguments, cwd):
     return process.returncode, stderr
 
 
+@pytest.mark.slow
 def test_a_stopped_sweep_ends_in_the_same_bits(swept, config, tmp_path):
     arguments = (f"--config={config}", "--seeds=3", f"--workdir={tmp_path}/out")
     status, stderr = stop(signal.SIGTERM, "program 1 of 2: step 10/30", arguments, tmp_path)
@@ -163,7 +165,7 @@ def loaded(config, text):
         ("def sweep(add): add({'batch_size': 'x'})", "sweep field batch_size is 'x': give a int"),
         ("def sweep(add): add({'ema_decay': True})", "sweep field ema_decay is True: give a float"),
         ("def sweep(add): 1 / 0", "ZeroDivisionError"),
-        ("def sweep(add): add({'los': 'hinge'})", "sweep field 'los'.*loss"),
+        ("def sweep(add): add({'n_criti': 5})", "sweep field 'n_criti'.*n_critic"),
         ("def sweep(add): add({'models.criti.hidden': (8,)})", "sweep field 'models.criti.hidden'"),
         ("def sweep(add):\n    add({}, a=1)\n    add({}, a=1)", "twice"),
         ("def sweep(add): add({'seed': 1})", "label seed, a column of results.csv"),
@@ -179,10 +181,15 @@ def test_sweeps_that_cannot_be(config, text, message):
 
 
 def test_mistakes_in_a_point_are_refused_before_any_work(config, tmp_path, capsys, monkeypatch):
-    loaded(config, "def sweep(add):\n    add({'seed': 1}, name=1)\n    add({'loss': 'hing'}, name=2)")
+    loaded(config, "def sweep(add):\n    add({'seed': 1}, name=1)\n    add({'gan.loss': 'hing'}, name=2)")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SetupError, match=r"loss 'hing'.*hinge"):
         main(sweep, f"--config={config.parent}/other.py")
+    loaded(config, "def sweep(add):\n    add({'seed': 1}, name=1)\n    add({'gan.los': 'hinge'}, name=2)")
+    with pytest.raises(SetupError, match=r"gan field 'los': did you mean 'loss'"):
+        main(sweep, f"--config={config.parent}/other.py")
+    with pytest.raises(SetupError, match="parallel is 'pmap': a sweep maps its members itself, give jit"):
+        main(sweep, f"--config={config}", "--config.parallel=pmap")
     with pytest.raises(SetupError, match="--seeds is 0"):
         main(sweep, f"--config={config}", "--seeds=0")
     with pytest.raises(SetupError, match="--seeds is 3: from config field seed 4294967294 on there are 2"):
@@ -250,7 +257,7 @@ def test_labels_are_the_fields_by_default_and_sections_may_be_given(config):
         loaded(
             config,
             "def sweep(add):\n"
-            "    add({'loss': 'hinge', 'penalties': {'r1': {'weight': 1.0}}}, name='a')\n"
+            "    add({'gan.loss': 'hinge', 'penalties': {'r1': {'weight': 1.0}}}, name='a')\n"
             "    add({'penalties.r2': {'weight': 2.0}}, name='b')\n",
         )
     )
@@ -265,7 +272,7 @@ def test_labels_are_the_fields_by_default_and_sections_may_be_given(config):
 def test_convolutions_are_timed_once_and_the_faster_way_is_kept(tmp_path, monkeypatch):
     config = cli.load("dcgan_mnist.py").values
     small = {"batch_size": 4, "models.generator.width": 2, "models.critic.width": 2, "data.seed": 0}
-    members = [population.with_values(config, {**small, "seed": seed}) for seed in range(2)]
+    members = [cli.with_values(config, {**small, "seed": seed}) for seed in range(2)]
     plan = sweep.plan(population.group(members)[0])
     times = {False: 0.2, True: 0.1}
     monkeypatch.setattr(sweep, "seconds_a_step", lambda plan, in_turn: times[in_turn])
@@ -276,10 +283,11 @@ def test_convolutions_are_timed_once_and_the_faster_way_is_kept(tmp_path, monkey
     assert not sweep.choose(plan, tmp_path / "again.json")
 
 
+@pytest.mark.slow
 def test_both_ways_can_be_timed():
     config = cli.load("gan_gaussians.py").values
     small = {"batch_size": 4, "data.seed": 0, "models.generator.hidden": (4,)}
-    members = [population.with_values(config, {**small, "seed": seed}) for seed in range(2)]
+    members = [cli.with_values(config, {**small, "seed": seed}) for seed in range(2)]
     plan = sweep.plan(population.group(members)[0])
     assert all(sweep.seconds_a_step(plan, in_turn) > 0 for in_turn in (False, True))
 
@@ -346,6 +354,7 @@ def sweep(add):
 """
 
 
+@pytest.mark.slow
 def test_one_that_failed_has_no_more_scores(config, tmp_path):
     loaded(
         config,
@@ -367,6 +376,7 @@ def test_one_that_failed_has_no_more_scores(config, tmp_path):
         assert [line[name][1] is None for line in lines] == [line["step"] >= failed[1] for line in lines]
 
 
+@pytest.mark.slow
 def test_problems_as_rows_have_a_page(config, tmp_path):
     loaded(config, PROBLEMS_AS_ROWS)
     small = ("--config.num_steps=2", "--config.sample_every=1", "--seeds=2")

@@ -19,8 +19,10 @@ def get_config() -> ConfigDict:
             "batch_size": 64,
             "seed": 0,
             "n_critic": 1,
-            "loss": "non_saturating",
+            "gan": {"name": "adversarial", "loss": "non_saturating", "feature_matching": False},
             "dtype": "float32",
+            "parallel": "jit",  # or pmap
+            "accumulate": 1,  # slices that a batch is cut into, to save memory
             "ema_decay": 0.995,
             "log_every": 100,
             "sample_every": 500,
@@ -33,10 +35,10 @@ def get_config() -> ConfigDict:
             },
             # A weight of 0 switches a penalty off.
             "penalties": {
-                "gradient_penalty": {"weight": 0.0, "target": 1.0, "one_sided": False},
-                "dragan": {"weight": 0.0, "target": 1.0, "std": 0.5},
-                "r1": {"weight": 0.0},
-                "r2": {"weight": 0.0},
+                "gradient_penalty": {"weight": 0.0, "every": 1, "target": 1.0, "one_sided": False},
+                "dragan": {"weight": 0.0, "every": 1, "target": 1.0, "std": 0.5},
+                "r1": {"weight": 0.0, "every": 1},
+                "r2": {"weight": 0.0, "every": 1},
             },
             "optimizers": {
                 "generator": {"name": "adam", "learning_rate": 5e-4, "b1": 0.5, "b2": 0.999},

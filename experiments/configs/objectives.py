@@ -20,7 +20,6 @@ def get_config(name: str = "NS") -> ConfigDict:
     config = gan_gaussians.get_config()
     config.num_steps = 5000
     config.score = {"every": 500, "metric": "w1"}
-    config.loss = row.loss
     config.n_critic = row.n_critic
     for penalty, values in row.penalties.items():
         config.penalties[penalty].update(values)
@@ -32,6 +31,13 @@ def get_config(name: str = "NS") -> ConfigDict:
     if row.clip:
         config.optimizers.critic.clip = row.clip
     if row.loss == "began":
-        config.began = row.hyper
-        config.models.critic.code = 1  # narrower than the plane, or all of it would be reconstructed
+        hidden = config.models.critic.hidden
+        # A code narrower than the plane, or all of it would be reconstructed.
+        config.models = {
+            "generator": config.models.generator,
+            "autoencoder": {"family": "mlp", "hidden": hidden, "code": 1},
+        }
+        config.gan = ConfigDict({"name": "began", **row.hyper})
+    else:
+        config.gan.loss = row.loss
     return config

@@ -44,7 +44,7 @@ def sweep(add: Callable[..., None]) -> None:
         for theta in THETAS:
             add(
                 {
-                    "loss": loss,
+                    "gan.loss": loss,
                     "n_critic": n_critic,
                     "penalties.gradient_penalty.weight": weight,
                     "data.theta": theta,

@@ -19,14 +19,14 @@ from jaxgan.errors import unknown
 # What a remedy sets, and with what numbers.
 REMEDIES = {
     "none": {},
-    "feature_matching": {"remedies": {"feature_matching": {}}},
+    "feature_matching": {"gan": {"feature_matching": True}},
     "historical_averaging": {"remedies": {"historical_averaging": {"weight": 3.0}}},
-    "instance_noise": {"remedies": {"instance_noise": {"std": 1.0, "steps": 2000}}},
+    "instance_noise": {"augment": {"instance_noise": {"std": 1.0, "steps": 2000}}},
     "label_smoothing": {"remedies": {"label_smoothing": {"real_label": 0.7}}},
     "minibatch_discrimination": {"models": {"critic": {"minibatch": "discrimination"}}},
     "minibatch_distance": {"models": {"critic": {"minibatch": "distance"}}},
     "minibatch_std": {"models": {"critic": {"minibatch": "std"}}},
-    "replay": {"remedies": {"replay": {"size": 128_000, "share": 0.5}}},
+    "replay": {"pool": {"name": "replay", "size": 128_000, "share": 0.5}},
     "top_k": {"remedies": {"top_k": {"share": 0.25, "decay": 0.999}}},
     "two_time_scales": {
         "optimizers": {"generator": {"learning_rate": 2e-4}, "critic": {"learning_rate": 2e-3}}
@@ -44,7 +44,7 @@ SETUPS = {
     "slow_critic": {
         "optimizers": {"generator": {"learning_rate": 2e-3}, "critic": {"learning_rate": 2e-4}},
     },
-    "saturating": {"loss": "minimax", "n_critic": 5},
+    "saturating": {"gan": {"loss": "minimax"}, "n_critic": 5},
 }
 
 

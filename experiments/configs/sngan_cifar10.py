@@ -16,7 +16,7 @@ def get_config() -> ConfigDict:
     config = dcgan_mnist.get_config()
     config.num_steps = 50_000
     config.n_critic = 5
-    config.loss = "hinge"
+    config.gan.loss = "hinge"
     config.ema_decay = 0.999
     config.log_every = 20
     config.sample_every = 500

@@ -17,7 +17,7 @@ from experiments.configs import dcgan_mnist
 def get_config() -> ConfigDict:
     """Hinge loss, spectral normalisation in place of the critic's batch normalisation."""
     config = dcgan_mnist.get_config()
-    config.loss = "hinge"
+    config.gan.loss = "hinge"
     config.models.critic.norm = "spectral"
     config.score = {"every": 500, "metric": "fcd", "num": 1000}
     return config

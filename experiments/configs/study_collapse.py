@@ -29,5 +29,5 @@ def sweep(add: Callable[..., None]) -> None:
     for setup in remedies.SETUPS:
         for name in remedies.REMEDIES:
             row = remedies.get_config(f"{name},{setup}")
-            sections = ("loss", "n_critic", "models", "optimizers", "remedies")
+            sections = ("gan", "n_critic", "models", "optimizers", "remedies", "augment", "pool")
             add({field: row[field] for field in sections if field in row}, remedy=name, setup=setup)

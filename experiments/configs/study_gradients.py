@@ -36,4 +36,4 @@ def sweep(add: Callable[..., None]) -> None:
     """Each loss; the Wasserstein critic with the gradient penalty it needs."""
     for name, loss in LOSSES.items():
         weight = 10.0 if name == "WGAN" else 0.0
-        add({"loss": loss, "penalties.gradient_penalty.weight": weight}, loss=name)
+        add({"gan.loss": loss, "penalties.gradient_penalty.weight": weight}, loss=name)

@@ -17,6 +17,7 @@ from jaxgan.errors import unknown
 from jaxgan.objectives import OBJECTIVES
 
 PROBLEMS = ("ring", "grid", "swiss_roll")
+HIDDEN = (64, 64)
 RATES = (3e-4, 1e-3, 3e-3)
 SIZES = {"full": (PROBLEMS, RATES, 3000), "quick": (PROBLEMS[:1], RATES[1:2], 1000)}
 
@@ -31,7 +32,7 @@ def get_config(size: str = "full") -> ConfigDict:
     config.ema_decay = 0.99  # 0.999 would still hold a third of what was before the quick study began
     config.log_every = config.sample_every = config.num_steps // 8
     config.checkpoint_every = config.num_steps // 4
-    config.models.generator.hidden = config.models.critic.hidden = (64, 64)
+    config.models.generator.hidden = config.models.critic.hidden = HIDDEN
     return config
 
 
@@ -40,9 +41,9 @@ def sweep(add: Callable[..., None], argument: str = "full") -> None:
     problems, rates, _ = SIZES[argument]
     for name in OBJECTIVES:
         row = objectives.get_config(name)
-        fields = {field: row[field] for field in ("loss", "n_critic", "penalties", "optimizers")}
-        if "began" in row:
-            fields |= {"began": row.began, "models.critic.code": row.models.critic.code}
+        fields = {field: row[field] for field in ("gan", "n_critic", "penalties", "optimizers", "models")}
+        for role in row.models:
+            row.models[role].hidden = HIDDEN
         for problem in problems:
             for rate in rates:
                 add(

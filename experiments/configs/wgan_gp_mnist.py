@@ -17,7 +17,7 @@ def get_config() -> ConfigDict:
     """The paper's critic loss, λ = 10, five critic updates and Adam; layer norm in its critic."""
     config = dcgan_mnist.get_config()
     config.num_steps = 1000
-    config.loss = "wasserstein"
+    config.gan.loss = "wasserstein"
     config.n_critic = 5
     config.models.critic.norm = "layer"  # a penalty needs each sample's own gradient
     config.penalties.gradient_penalty.weight = 10.0

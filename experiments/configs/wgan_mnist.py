@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
     """The paper's clipping at 0.01, five critic updates and RMSprop; a higher learning rate."""
     config = dcgan_mnist.get_config()
     config.num_steps = 1000
-    config.loss = "wasserstein"
+    config.gan.loss = "wasserstein"
     config.n_critic = 5
     config.optimizers = {
         "generator": {"name": "rmsprop", "learning_rate": 5e-4, "decay": 0.99},

@@ -1,1 +1,13 @@
-"""Systems, one a file: each builds a :class:`jaxgan.steps.GAN` from models, losses and penalties."""
+"""Systems by name. A system of one's own joins them by one line: ``gans.SYSTEMS["mine"] = mine``."""
+
+from collections.abc import Callable
+
+from jaxgan.gans import adversarial, began
+from jaxgan.steps import GAN
+
+# Each factory's signature says what it takes: networks by role (annotated ``nn.Module``), hyper-parameters
+# (annotated with the kinds of :mod:`jaxgan.hyper`), and what a config's other sections describe.
+SYSTEMS: dict[str, Callable[..., GAN]] = {
+    "adversarial": adversarial.adversarial,
+    "began": began.began,
+}

@@ -12,9 +12,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxgan import latents, parallel
 from jaxgan.gans import passes
+from jaxgan.hyper import Unit
 from jaxgan.state import GANState
 from jaxgan.steps import GAN, Aux, Batch
+from jaxgan.views.augmentation import Augmentation
+from jaxgan.views.pool import POOL, Pool
 
 Array = jax.Array
 PyTree = Any
@@ -50,12 +54,13 @@ def began(
     generator: nn.Module,
     autoencoder: nn.Module,
     *,
-    gamma: float,
-    lambda_k: float,
+    gamma: Unit,
+    lambda_k: Unit,
     generator_tx: optax.GradientTransformation,
     critic_tx: optax.GradientTransformation,
     prior: passes.Prior,
-    axis_name: str | None = None,
+    augment: Augmentation | None = None,
+    pool: Pool | None = None,
 ) -> GAN:
     """The critic minimises L(x) − k L(G(z)), the generator L(G(z)); k, from 0, follows their balance.
 
@@ -63,48 +68,96 @@ def began(
 
     Args:
       generator: module called as ``(z, train)``, latents to samples.
-      autoencoder: module called as ``(x, train)``, samples to samples.
+      autoencoder: the critic, a module called as ``(x, train)``, samples to samples.
       gamma: γ, the diversity ratio E[L(G(z))] / E[L(x)] to be kept, from 0 to 1 (the paper: 0.3 to 0.7).
       lambda_k: λ, the rate of k (the paper: 0.001).
       generator_tx: the generator's optimiser.
       critic_tx: the critic's optimiser.
       prior: (B,) PRNG keys to (B, dim) latents.
-      axis_name: the ``pmap`` axis that the batch is split over, if any.
+      augment: the view that the critic sees all samples through, in both players' updates.
+      pool: past fakes that take the place of fresh ones in the critic's updates.
 
     Returns:
       The system. Its batches hold ``real``, (B, ...), and ``row``, (B,); k is ``state.extra["k"]``, and the
       metrics have it as it was for the update, ``convergence`` (M) and both reconstruction losses.
     """
-    begin = passes.initial_state(
-        generator, autoencoder, generator_tx=generator_tx, critic_tx=critic_tx, prior=prior
-    )
-    generate = passes.generate_from(prior)
+
+    def keys_for(key: Array, use: int, batch: Batch) -> Array:
+        return latents.row_keys(jax.random.fold_in(key, use), batch["row"])
+
+    def view(samples: Array, key: Array, state: GANState, batch: Batch, side: int) -> Array:
+        if augment is None:
+            return samples
+        keys = jax.vmap(jax.random.fold_in, (0, None))(keys_for(key, passes.NOISE, batch), side)
+        return augment.apply(samples, keys, state)
 
     def init(key: Array, batch: Batch) -> GANState:
-        state = begin(key, batch)
-        return state.replace(extra={**state.extra, "k": jnp.float32(0)})
+        real = passes.example(batch, "real")
+        state = passes.begin(
+            key,
+            generator=generator,
+            generator_inputs=(prior(latents.row_keys(jax.random.fold_in(key, 0), batch["row"][0, :1])),),
+            generator_tx=generator_tx,
+            critic=autoencoder,
+            critic_inputs=real,
+            critic_tx=critic_tx,
+        )
+        extra: dict[str, PyTree] = {"k": jnp.float32(0)}
+        if pool is not None:
+            extra[POOL] = pool.init(real[0])
+        return state.replace(extra=extra)
 
-    def critic_loss(params: PyTree, state: GANState, batch: Batch, key: Array) -> tuple[Array, Aux]:
-        k, real = state.extra["k"], batch["real"]
-        fake, _ = generate(state.generator.params, state, batch, key, advance=False)
-        real_out, fake_out, model_state = passes.apply_both(state.critic, params, real, fake)
+    def generate(
+        params: PyTree, state: GANState, batch: Batch, key: Array, *, advance: bool
+    ) -> tuple[Array, PyTree]:
+        keys = keys_for(key, passes.LATENTS, batch)
+        z = passes.latents_for(prior, keys, batch.get("conditions", {}))
+        return passes.forward(generator, params, state.generator.model_state, z, advance=advance)
+
+    def critic_loss(
+        params: PyTree, state: GANState, batch: Batch, fakes: Array, key: Array
+    ) -> tuple[Array, Aux]:
+        extra, k = state.extra, state.extra["k"]
+        if pool is not None:
+            fakes, memory = pool.exchange(extra[POOL], fakes, keys_for(key, passes.REPLAY, batch))
+            extra = {**extra, POOL: memory}
+        real, fake = (view(x, key, state, batch, side) for side, x in enumerate((batch["real"], fakes)))
+        real_out, fake_out, model_state = passes.forward_both(
+            autoencoder, params, state.critic.model_state, (real,), (fake,)
+        )
         real_loss, fake_loss = reconstruction_loss(real, real_out), reconstruction_loss(fake, fake_out)
         value = real_loss - k * fake_loss
-        if axis_name is not None:  # k has to be the same everywhere
-            real_loss, fake_loss = jax.lax.pmean((real_loss, fake_loss), axis_name)
+        real_loss, fake_loss = parallel.global_mean(
+            (real_loss, fake_loss)
+        )  # k has to be the same everywhere
         metrics = {
             "k": k,
             "convergence": convergence(real_loss, fake_loss, gamma=gamma),
             "real_reconstruction": real_loss,
             "fake_reconstruction": fake_loss,
+            **(augment.metrics(state) if augment is not None else {}),
         }
         k = next_k(k, real_loss, fake_loss, gamma=gamma, lambda_k=lambda_k)
-        return value, Aux(metrics, model_state, {**state.extra, "k": k})
+        return value, Aux(metrics, model_state, {**extra, "k": k})
 
-    def generator_loss(params: PyTree, state: GANState, batch: Batch, key: Array) -> tuple[Array, Aux]:
-        critic = state.critic
-        fake, model_state = generate(params, state, batch, key, advance=True)
-        out, _ = passes.apply(critic, critic.params, critic.model_state, fake, advance=False)
-        return reconstruction_loss(fake, out), Aux({}, model_state, state.extra)
+    def generator_loss(
+        params: PyTree, state: GANState, batch: Batch, fakes: Array, key: Array
+    ) -> tuple[Array, Aux]:
+        critic, fake = state.critic, view(fakes, key, state, batch, 1)
+        out, _ = passes.forward(autoencoder, critic.params, critic.model_state, fake, advance=False)
+        return reconstruction_loss(fake, out), Aux({}, None, state.extra)
 
-    return GAN(jax.jit(init), critic_loss, generator_loss, passes.sample_from(prior), generate)
+    def sample(state: GANState, key: Array, conditions: Batch) -> Array:
+        z = passes.latents_for(prior, latents.row_keys(key, conditions["row"]), conditions)
+        return passes.evaluate(generator, state.generator, z)
+
+    return GAN(
+        jax.jit(init),
+        generate,
+        critic_loss,
+        generator_loss,
+        sample,
+        generator_tx,
+        critic_tx,
+        mixes="k follows the losses of the whole batch",
+    )

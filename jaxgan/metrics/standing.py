@@ -1,5 +1,6 @@
 """Standing statistics: a batch-norm generator's moments, estimated anew from its final weights."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,7 +17,13 @@ COLLECTION = "batch_stats"
 
 
 def standing_statistics(
-    gan: GAN, state: GANState, key: Array, *, batches: int, batch_size: int
+    gan: GAN,
+    state: GANState,
+    key: Array,
+    *,
+    batches: int,
+    batch_size: int,
+    conditions: Callable[[Array, Array], dict[str, Array]],
 ) -> GANState:
     """The state with its averaged generator's batch statistics replaced by the mean over fresh batches.
 
@@ -24,11 +31,12 @@ def standing_statistics(
     moving average that training leaves has followed weights that moved.
 
     Args:
-      gan: the system; its batches need no more than ``row``.
+      gan: the system; its ``generate`` reads no real samples.
       state: of the game; its averaged parameters are used.
       key: PRNG key of the latents.
       batches: how many, K.
       batch_size: of each.
+      conditions: ``conditions(key, rows)``, what is asked of the generator, see ``data.Source``.
 
     Returns:
       The state; as it was if the generator has no batch statistics.
@@ -47,7 +55,7 @@ def standing_statistics(
 
     def add(total: PyTree, number: Array) -> tuple[PyTree, None]:
         this_key = jax.random.fold_in(key, number)
-        batch = {"row": rows}
+        batch = {"row": rows, "conditions": conditions(this_key, rows)}
         _, after = gan.generate(player.ema_params, blank_state, batch, this_key, advance=False)
         return jax.tree.map(jnp.add, total, after[COLLECTION]), None
 

@@ -1,1 +1,19 @@
-"""Generators and critics, one family a file."""
+"""Families of models by name: each gives a network for some of the roles that systems ask for."""
+
+from collections.abc import Mapping
+
+import flax.linen as nn
+
+from jaxgan.models import dcgan, mlp, resnet
+
+IMAGES_ONLY = ("dcgan", "resnet")  # families that make no points
+
+FAMILIES: dict[str, Mapping[str, type[nn.Module]]] = {
+    "dcgan": {"generator": dcgan.Generator, "critic": dcgan.Critic, "autoencoder": dcgan.AutoEncoder},
+    "mlp": {
+        "generator": mlp.Generator,
+        "critic": mlp.Critic,
+        "autoencoder": mlp.AutoEncoder,
+    },
+    "resnet": {"generator": resnet.Generator, "critic": resnet.Critic},
+}

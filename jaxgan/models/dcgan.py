@@ -71,7 +71,6 @@ class Generator(nn.Module):
       width: feature maps in the last hidden layer; the first has width·2^(doublings − 1).
       norm: batch, layer, none or spectral.
       kernel_size: of every fractionally-strided convolution (stride 2).
-      axis_name: ``pmap`` axis over which batch statistics are averaged, if any.
       dtype: of activations and of products' operands; parameters, moments and results are float32.
     """
 
@@ -80,7 +79,6 @@ class Generator(nn.Module):
     width: int = 64
     norm: str = "batch"
     kernel_size: int = 4
-    axis_name: str | None = None
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -94,7 +92,7 @@ class Generator(nn.Module):
         common = (use_bias, spectral, _kernel_init, self.dtype)
 
         def activate(x: Array) -> Array:
-            return nn.relu(Norm(self.norm, self.axis_name, _scale_init)(x, train))
+            return nn.relu(Norm(self.norm, _scale_init)(x, train))
 
         features = self.width * 2 ** (doublings - 1)
         x = Dense(base * base * features, *common)(z, train)
@@ -115,7 +113,7 @@ def _downsample(module: "Critic | AutoEncoder", x: Array, train: bool) -> Array:
         first = i == 0
         common = (use_bias or first, module.norm == "spectral", _kernel_init, module.dtype)
         x = Conv(module.width * 2**i, *common, module.kernel_size, stride=2)(x, train)
-        x = nn.leaky_relu(x if first else Norm(module.norm, module.axis_name, _scale_init)(x, train), 0.2)
+        x = nn.leaky_relu(x if first else Norm(module.norm, _scale_init)(x, train), 0.2)
     return x.reshape(x.shape[0], -1)
 
 
@@ -128,7 +126,6 @@ class Critic(nn.Module):
       width: feature maps in the first layer.
       norm: batch, layer, none or spectral.
       kernel_size: of every strided convolution (stride 2).
-      axis_name: ``pmap`` axis over which batch statistics are averaged, if any.
       dtype: of activations and of products' operands; parameters, moments and results are float32.
       minibatch: features of the batch that join those entering the logit, a kind of
         :class:`jaxgan.minibatch.Minibatch`, or none.
@@ -137,14 +134,13 @@ class Critic(nn.Module):
     width: int = 64
     norm: str = "batch"
     kernel_size: int = 4
-    axis_name: str | None = None
     dtype: Any = jnp.float32
     minibatch: str = "none"
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, size, size, channels) images to (B,) logits."""
-        x = Minibatch(self.minibatch, self.axis_name)(_downsample(self, x, train))
+        x = Minibatch(self.minibatch)(_downsample(self, x, train))
         self.sow("intermediates", "features", x)
         last = Dense(1, True, self.norm == "spectral", _kernel_init, self.dtype)
         return last(x, train)[:, 0].astype(jnp.float32)
@@ -158,7 +154,6 @@ class AutoEncoder(nn.Module):
       code: length of the code.
       norm: layer, none or spectral; batch statistics would be of real and of fake images by turns.
       kernel_size: of every convolution (stride 2).
-      axis_name: ``pmap`` axis over which batch statistics are averaged, if any.
       dtype: of activations and of products' operands; parameters, moments and results are float32.
 
     References:
@@ -170,7 +165,6 @@ class AutoEncoder(nn.Module):
     code: int = 64
     norm: str = "none"
     kernel_size: int = 4
-    axis_name: str | None = None
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -178,7 +172,5 @@ class AutoEncoder(nn.Module):
         """Maps (B, size, size, channels) images to their reconstructions, of the same shape."""
         size, channels = x.shape[1], x.shape[-1]
         code = Dense(self.code, True, self.norm == "spectral", _kernel_init, self.dtype)
-        decoder = Generator(
-            size, channels, self.width, self.norm, self.kernel_size, self.axis_name, self.dtype
-        )
+        decoder = Generator(size, channels, self.width, self.norm, self.kernel_size, self.dtype)
         return decoder(code(_downsample(self, x, train), train), train)

@@ -51,7 +51,6 @@ class Critic(nn.Module):
     hidden: Sequence[int] = (128, 128, 128)
     dtype: Any = jnp.float32
     minibatch: str = "none"
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
@@ -59,7 +58,7 @@ class Critic(nn.Module):
         x = x.reshape(x.shape[0], -1)
         for i, features in enumerate(self.hidden):
             if i == len(self.hidden) - 1:
-                x = Minibatch(self.minibatch, self.axis_name)(x)
+                x = Minibatch(self.minibatch)(x)
             x = nn.leaky_relu(Dense(features, kernel_init=_hidden_init, dtype=self.dtype)(x, train), 0.2)
         self.sow("intermediates", "features", x)
         return Dense(1, dtype=self.dtype)(x, train)[:, 0].astype(jnp.float32)

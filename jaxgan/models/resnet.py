@@ -44,7 +44,6 @@ class GeneratorBlock(nn.Module):
 
     features: int
     norm: str
-    axis_name: str | None
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -52,9 +51,9 @@ class GeneratorBlock(nn.Module):
         """Maps (B, H, W, I) to (B, 2H, 2W, features)."""
         block = (self.features, True, self.norm == "spectral", _block_init, self.dtype)
         shortcut = (*block[:3], _shortcut_init, self.dtype)
-        y = nn.relu(Norm(self.norm, self.axis_name)(x, train))
+        y = nn.relu(Norm(self.norm)(x, train))
         y = UpsampleConv(*block)(y, train)
-        y = nn.relu(Norm(self.norm, self.axis_name)(y, train))
+        y = nn.relu(Norm(self.norm)(y, train))
         y = Conv(*block)(y, train)
         # A 1 × 1 convolution and upsampling change places freely; small images first is cheaper.
         return y + upsample(Conv(*shortcut, kernel_size=1)(x, train))
@@ -68,7 +67,6 @@ class CriticBlock(nn.Module):
 
     features: int
     norm: str
-    axis_name: str | None
     pool: bool
     first: bool = False
     dtype: Any = jnp.float32
@@ -78,9 +76,9 @@ class CriticBlock(nn.Module):
         """Maps (B, H, W, I) to (B, H, W, features), half as high and wide if pooled."""
         block = (self.features, True, self.norm == "spectral", _block_init, self.dtype)
         shortcut = (*block[:3], _shortcut_init, self.dtype)
-        y = x if self.first else nn.relu(Norm(self.norm, self.axis_name)(x, train))
+        y = x if self.first else nn.relu(Norm(self.norm)(x, train))
         y = Conv(*block)(y, train)
-        y = nn.relu(Norm(self.norm, self.axis_name)(y, train))
+        y = nn.relu(Norm(self.norm)(y, train))
         last = ConvMeanPool if self.pool else Conv
         y = last(*block)(y, train)
         if self.pool:
@@ -98,7 +96,6 @@ class Generator(nn.Module):
       channels: colour channels of the image.
       width: feature maps of every block (the papers: 256, or 128).
       norm: batch, layer, none or spectral.
-      axis_name: ``pmap`` axis over which batch statistics are averaged, if any.
       dtype: of activations and of products' operands; parameters, moments and results are float32.
     """
 
@@ -106,7 +103,6 @@ class Generator(nn.Module):
     channels: int = 3
     width: int = 256
     norm: str = "batch"
-    axis_name: str | None = None
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -116,8 +112,8 @@ class Generator(nn.Module):
         common = (True, self.norm == "spectral", _shortcut_init, self.dtype)
         x = Dense(16 * self.width, *common)(z, train).reshape(-1, 4, 4, self.width)
         while x.shape[1] < self.size:
-            x = GeneratorBlock(self.width, self.norm, self.axis_name, self.dtype)(x, train)
-        x = nn.relu(Norm(self.norm, self.axis_name)(x, train))
+            x = GeneratorBlock(self.width, self.norm, self.dtype)(x, train)
+        x = nn.relu(Norm(self.norm)(x, train))
         return jnp.tanh(Conv(self.channels, *common)(x, train).astype(jnp.float32))
 
 
@@ -129,13 +125,11 @@ class Critic(nn.Module):
     Attributes:
       width: feature maps of every block (the papers: 128).
       norm: layer, none or spectral; batch for objectives whose critic may mix samples.
-      axis_name: ``pmap`` axis over which batch statistics are averaged, if any.
       dtype: of activations and of products' operands; parameters, moments and results are float32.
     """
 
     width: int = 128
     norm: str = "spectral"
-    axis_name: str | None = None
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -144,7 +138,7 @@ class Critic(nn.Module):
         check(x.shape[1], self.norm, self.width)
         pools = (x.shape[1] // 8).bit_length() - 1
         for i in range(pools + 2):
-            x = CriticBlock(self.width, self.norm, self.axis_name, i < pools, i == 0, self.dtype)(x, train)
+            x = CriticBlock(self.width, self.norm, i < pools, i == 0, self.dtype)(x, train)
         x = jnp.sum(nn.relu(x), (1, 2))
         self.sow("intermediates", "features", x)
         last = Dense(1, True, self.norm == "spectral", _shortcut_init, self.dtype)

@@ -5,6 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxgan.errors import SetupError
+from jaxgan.hyper import NotNegative
 from jaxgan.state import GANState
 from jaxgan.steps import GAN, Aux, Batch, Loss
 
@@ -14,7 +16,7 @@ PyTree = Any
 NAME = "historical_averaging"
 
 
-def historical_averaging(gan: GAN, *, weight: float) -> GAN:
+def historical_averaging(gan: GAN, *, weight: NotNegative) -> GAN:
     """Each player is drawn to the mean of its past parameters, so that orbits spiral in.
 
     Each loss gains weight · ‖θ_t − 1/t Σ_{i ≤ t} θ_i‖², the mean taken as a constant; θ_i are the
@@ -41,9 +43,14 @@ def historical_averaging(gan: GAN, *, weight: float) -> GAN:
         }
         return state.replace(extra={**state.extra, NAME: past})
 
+    if gan.critic_loss is None:
+        raise SetupError("historical averaging needs a game of two players: this system has no critic")
+
     def averaged(loss: Loss, player: str) -> Loss:
-        def with_history(params: PyTree, state: GANState, batch: Batch, key: Array) -> tuple[Array, Aux]:
-            value, aux = loss(params, state, batch, key)
+        def with_history(
+            params: PyTree, state: GANState, batch: Batch, fakes: PyTree, key: Array
+        ) -> tuple[Array, Aux]:
+            value, aux = loss(params, state, batch, fakes, key)
             past = aux.extra[NAME]
             count = past[player]["count"] + 1
             mean = jax.tree.map(

@@ -5,13 +5,15 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jaxgan import parallel
 from jaxgan.errors import SetupError
+from jaxgan.hyper import Unit
 from jaxgan.losses import LossPair, minimax_critic_loss
 
 Array = jax.Array
 
 
-def one_sided_label_smoothing(pair: LossPair, *, real_label: float) -> LossPair:
+def one_sided_label_smoothing(pair: LossPair, *, real_label: Unit) -> LossPair:
     """The critic is asked for D(x) = α on real samples rather than 1, so that it never grows too sure.
 
     −E[α log D(x) + (1 − α) log(1 − D(x))] − E[log(1 − D(G(z)))],  D = σ(logit).
@@ -46,9 +48,7 @@ def one_sided_label_smoothing(pair: LossPair, *, real_label: float) -> LossPair:
     return pair._replace(critic=critic)
 
 
-def top_k(
-    pair: LossPair, *, share: float, decay: float, axis_name: str | None = None
-) -> Callable[[Array], LossPair]:
+def top_k(pair: LossPair, *, share: Unit, decay: Unit) -> Callable[[Array], LossPair]:
     """The generator learns from the k of its B samples that the critic likes best.
 
     k(t) = round(B · max(share, decayᵗ)), at least 1: all of them at first, fewer and fewer later.
@@ -57,7 +57,6 @@ def top_k(
       pair: not a relativistic one, for a sample has to have a loss of its own.
       share: ν = k / B in the end, from 0 to 1 (the paper: 0.5 to 0.75).
       decay: γ, from 0 to 1, applied every step (the paper: 0.99 an epoch).
-      axis_name: the ``pmap`` axis that the batch is split over, if any; k counts over all of it.
 
     Returns:
       A function of the step that gives the pair. A sample of several logits is ranked by their mean; of two
@@ -75,11 +74,9 @@ def top_k(
     def at(step: Array) -> LossPair:
         def generator(fake_logits: Array) -> Array:
             count = len(fake_logits)
-            scores = everyone = jnp.mean(fake_logits.reshape(count, -1), 1)
-            rows = jnp.arange(count)
-            if axis_name is not None:
-                everyone = jax.lax.all_gather(scores, axis_name, tiled=True)
-                rows += jax.lax.axis_index(axis_name) * count
+            scores = jnp.mean(fake_logits.reshape(count, -1), 1)
+            everyone = parallel.global_rows(scores)
+            rows = jnp.arange(count) + parallel.first_row(count)
             above = everyone > scores[:, None]
             ties = (everyone == scores[:, None]) & (jnp.arange(len(everyone)) < rows[:, None])
             rank = jnp.sum(above | ties, 1)

@@ -1,0 +1,219 @@
+"""A generator against a critic: GAN, DCGAN, WGAN, WGAN-GP, LSGAN, SNGAN, DRAGAN and others."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgan import latents, parallel
+from jaxgan.errors import SetupError
+from jaxgan.gans import passes
+from jaxgan.hyper import Flag
+from jaxgan.losses import LossPair
+from jaxgan.regularizers import Critique, Regularizer, initial_extra
+from jaxgan.state import GANState
+from jaxgan.steps import GAN, Aux, Batch
+from jaxgan.views.augmentation import Augmentation
+from jaxgan.views.pool import POOL, Pool
+
+Array = jax.Array
+PyTree = Any
+
+# What would do instead of a critic's layers with these collections.
+INSTEAD = {
+    "batch_stats": "give the critic norm layer, spectral or none",
+    "minibatch": "give the critic minibatch none",
+}
+
+
+def _mixes(loss: LossPair | Callable[[Array], LossPair], feature_matching: bool) -> str:
+    if feature_matching:
+        return "feature matching compares means over the batch"
+    if not isinstance(loss, LossPair):
+        return "a loss that changes with the step ranks the samples of a batch"
+    return "a relativistic loss compares the samples of a batch" if loss.relativistic else ""
+
+
+def adversarial(
+    generator: nn.Module,
+    critic: nn.Module,
+    *,
+    loss: LossPair | Callable[[Array], LossPair],
+    generator_tx: optax.GradientTransformation,
+    critic_tx: optax.GradientTransformation,
+    prior: passes.Prior,
+    regularizers: Mapping[str, Regularizer] | None = None,
+    augment: Augmentation | None = None,
+    pool: Pool | None = None,
+    feature_matching: Flag = False,
+    conditions: Sequence[str] = (),
+) -> GAN:
+    """Composes any loss, regularisers, views and models into a system.
+
+    Args:
+      generator: module called as ``(z, *conditions, train)``, latents to samples.
+      critic: module called as ``(x, *conditions, train)``, samples to logits.
+      loss: a pair from :mod:`jaxgan.losses`, or a function of the step that gives one.
+      generator_tx: the generator's optimiser.
+      critic_tx: the critic's optimiser, weight clipping included where the objective wants it.
+      prior: (B,) PRNG keys to (B, dim) latents, e.g. ``partial(latents.normal, dim=100)``.
+      regularizers: terms added to the critic's loss, by name, in their order.
+      augment: the view that the critic sees all samples through, in both players' updates.
+      pool: past fakes that take the place of fresh ones in the critic's updates.
+      feature_matching: whether the generator is to match the mean of the critic's features, in place of its
+        own loss: ‖E[f(x)] − E[f(G(z))]‖², f(x) being what enters the critic's logit (Salimans et al.,
+        section 3.1).
+      conditions: names of what both networks are told besides, such as ``labels``. The critic reads those
+        of real samples from the batch and those of fakes as they were asked for, ``batch["conditions"]``.
+
+    Returns:
+      The system. Its batches hold ``real``, (B, ...), ``row``, (B,), and the conditions; its fakes are the
+      critic's inputs for them, a tuple of samples and conditions.
+
+    Raises:
+      SetupError: by ``init``, if a regulariser needs a gradient for each sample and the critic mixes the
+        samples of a batch, or features are to be matched and the critic sows none.
+
+    References:
+      Goodfellow et al., 2014, https://arxiv.org/abs/1406.2661
+      Salimans et al., 2016, Improved Techniques for Training GANs, https://arxiv.org/abs/1606.03498
+    """
+    regularizers = dict(regularizers or {})
+
+    def asked(batch: Batch) -> tuple[Array, ...]:
+        return tuple(batch["conditions"][name] for name in conditions)
+
+    def real_inputs(batch: Batch) -> tuple[Array, ...]:
+        return batch["real"], *(batch[name] for name in conditions)
+
+    def view(samples: Array, keys: Array, state: GANState, side: int) -> Array:
+        if augment is None:
+            return samples
+        return augment.apply(samples, jax.vmap(jax.random.fold_in, (0, None))(keys, side), state)
+
+    def keys_for(key: Array, use: int, batch: Batch) -> Array:
+        return latents.row_keys(jax.random.fold_in(key, use), batch["row"])
+
+    def pair_at(step: Array) -> LossPair:
+        return loss if isinstance(loss, LossPair) else loss(step)
+
+    def generate(
+        params: PyTree, state: GANState, batch: Batch, key: Array, *, advance: bool
+    ) -> tuple[PyTree, PyTree]:
+        keys = keys_for(key, passes.LATENTS, batch)
+        z = passes.latents_for(prior, keys, batch.get("conditions", {}))
+        samples, model_state = passes.forward(
+            generator, params, state.generator.model_state, z, *asked(batch), advance=advance
+        )
+        return (samples, *asked(batch)), model_state
+
+    def init(key: Array, batch: Batch) -> GANState:
+        keys = latents.row_keys(jax.random.fold_in(key, 0), batch["row"][0, :1])
+        given = passes.example(batch, "real", *conditions)
+        state = passes.begin(
+            key,
+            generator=generator,
+            generator_inputs=(prior(keys), *given[1:]),
+            generator_tx=generator_tx,
+            critic=critic,
+            critic_inputs=given,
+            critic_tx=critic_tx,
+        )
+        mixing = [name for name in passes.MIXING if name in state.critic.model_state]
+        needing = [name for name, regularizer in regularizers.items() if regularizer.per_sample]
+        if needing and mixing:
+            raise SetupError(
+                f"penalties {', '.join(needing)} need a gradient for each sample, but the critic mixes"
+                f" the samples of a batch (its collection {mixing[0]!r}): {INSTEAD[mixing[0]]}"
+            )
+        if feature_matching and passes.features(critic, state.critic, *given) is None:
+            raise SetupError(
+                "feature matching needs a critic that sows its 'features' into 'intermediates', as those of"
+                " jaxgan.models do"
+            )
+        extra = initial_extra(regularizers)
+        if pool is not None:
+            extra[POOL] = pool.init(given)
+        return state.replace(extra=extra)
+
+    def critic_loss(
+        params: PyTree, state: GANState, batch: Batch, fakes: PyTree, key: Array
+    ) -> tuple[Array, Aux]:
+        real, fake, extra = real_inputs(batch), fakes, state.extra
+        if pool is not None:
+            keys = keys_for(key, passes.REPLAY, batch)
+            fake, memory = pool.exchange(extra[POOL], fakes, keys)
+            extra = {**extra, POOL: memory}
+        noise = keys_for(key, passes.NOISE, batch)
+
+        def seen(inputs: tuple[Array, ...], side: int) -> tuple[Array, ...]:
+            return view(inputs[0], noise, state, side), *inputs[1:]
+
+        real_logits, fake_logits, model_state = passes.forward_both(
+            critic, params, state.critic.model_state, seen(real, 0), seen(fake, 1)
+        )
+
+        def judge(given: tuple[Array, ...], side: int) -> Callable[[Array], Array]:
+            return lambda x: passes.forward(
+                critic, params, model_state, *seen((x, *given[1:]), side), advance=False
+            )[0]
+
+        value = pair_at(state.step).critic(real_logits, fake_logits)
+        metrics = {"real_logits": jnp.mean(real_logits), "fake_logits": jnp.mean(fake_logits)}
+        if augment is not None:
+            metrics |= augment.metrics(state)
+        keys = keys_for(key, passes.PENALTIES, batch)
+        critique = Critique(
+            judge(real, 0), judge(fake, 1), real[0], fake[0], real_logits, fake_logits, params, state, keys
+        )
+        for regularizer in regularizers.values():
+            term, reported, extra = regularizer.term(critique._replace(state=state.replace(extra=extra)))
+            value, metrics = value + term, metrics | reported
+        return value, Aux(metrics, model_state, extra)
+
+    def generator_loss(
+        params: PyTree, state: GANState, batch: Batch, fakes: PyTree, key: Array
+    ) -> tuple[Array, Aux]:
+        player, noise = state.critic, keys_for(key, passes.NOISE, batch)
+
+        def seen(inputs: tuple[Array, ...], side: int) -> tuple[Array, ...]:
+            return view(inputs[0], noise, state, side), *inputs[1:]
+
+        def judge(inputs: tuple[Array, ...], side: int) -> Array:
+            inputs = seen(inputs, side)
+            return passes.forward(critic, player.params, player.model_state, *inputs, advance=False)[0]
+
+        if feature_matching:
+            means = [
+                jnp.mean(passes.features(critic, player, *seen(inputs, side)), 0, dtype=jnp.float32)
+                for side, inputs in enumerate((real_inputs(batch), fakes))
+            ]
+            difference = parallel.global_mean(means[0] - means[1])
+            return jnp.sum(jnp.square(difference)), Aux({}, None, state.extra)
+        pair, logits = pair_at(state.step), [judge(fakes, 1)]
+        if pair.relativistic:
+            logits.insert(0, judge(real_inputs(batch), 0))
+        return pair.generator(*logits), Aux({}, None, state.extra)
+
+    def sample(state: GANState, key: Array, asked_for: Batch) -> Array:
+        z = passes.latents_for(prior, latents.row_keys(key, asked_for["row"]), asked_for)
+        return passes.evaluate(generator, state.generator, z, *(asked_for[name] for name in conditions))
+
+    def judge(state: GANState, x: Array) -> Array:
+        return passes.evaluate(critic, state.critic, x)
+
+    return GAN(
+        jax.jit(init),
+        generate,
+        critic_loss,
+        generator_loss,
+        sample,
+        generator_tx,
+        critic_tx,
+        judge=None if conditions else judge,
+        reads=tuple(conditions),
+        mixes=_mixes(loss, feature_matching),
+    )

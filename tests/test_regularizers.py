@@ -1,0 +1,267 @@
+"""Terms of a critic's loss: when they are computed, what they see, and what they leave behind."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxgan import latents, losses, parallel
+from jaxgan.errors import SetupError
+from jaxgan.gans import passes
+from jaxgan.models import mlp
+from jaxgan.regularizers import LAZY, Regularizer, every, initial_extra, penalty, real_sign
+from jaxgan.views.augmentation import Augmentation
+from jaxgan.views.pool import replay
+from tests.conftest import example, fakes_of, losses_of
+from tests.points import assert_devices_agree, game, points_batch, stepper
+
+RATE = 0.01
+CLOSE = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
+
+
+class Quadratic(nn.Module):
+    """D(x) = ½ Σ a x², whose gradient in x is a x."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        a = self.param("a", nn.initializers.constant(0.7), (x.shape[-1],))
+        return 0.5 * jnp.sum(a * x**2, -1)
+
+
+def quadratic(rate=RATE, **options):
+    """Its Wasserstein game against a generator that stands still."""
+    gan = game(loss=losses.get("wasserstein"), critic=Quadratic(), **options)
+    return gan._replace(generator_tx=optax.sgd(0.0), critic_tx=optax.sgd(rate))
+
+
+def begin(gan, n_critic=1):
+    batch = points_batch(n_critic=n_critic)
+    return gan.init(jax.random.key(0), batch), example(batch)
+
+
+def squares(x):
+    return np.mean(np.square(np.asarray(x, np.float64)), 0)
+
+
+@pytest.mark.parametrize("n_critic", [1, 5])
+def test_a_lazy_term_is_due_by_the_critics_own_updates(n_critic):
+    # L = E[½ Σ a (f² − x²)] + (3 w ½ E[Σ a² x²] at every third update), so dL/da is known.
+    interval, weight = 3, 0.2
+    gan = quadratic(regularizers={"r1": every(interval, penalty("r1", weight=weight))})
+    state, _ = begin(gan, n_critic)
+    a, updates, kept, due = np.full(2, 0.7), 0, 0.0, []
+    step, make = jax.jit(stepper(gan)), fakes_of(gan)
+    for t in range(4):
+        batch, key = points_batch(t, n_critic), jax.random.fold_in(state.key, t)
+        for i in range(n_critic):
+            data = {name: values[i] for name, values in batch.items()}
+            (fake,) = make(state, data, jax.random.fold_in(key, i))
+            real2, fake2 = squares(batch["real"][i]), squares(fake)
+            loss, gradient = 0.5 * np.sum(a * (fake2 - real2)), 0.5 * (fake2 - real2)
+            due.append(updates % interval == 0)
+            if due[-1]:
+                kept = weight * 0.5 * np.sum(a**2 * real2)
+                loss, gradient = loss + interval * kept, gradient + interval * weight * a * real2
+            a, updates = a - RATE * gradient, updates + 1
+        state, metrics = step(state, batch)
+        np.testing.assert_allclose(metrics["critic_loss"], loss, rtol=1e-4)
+        np.testing.assert_allclose(metrics["r1"], kept, rtol=1e-4)
+        np.testing.assert_allclose(state.extra[LAZY]["r1"], kept, rtol=1e-4)
+        np.testing.assert_allclose(state.critic.params["a"], a, rtol=1e-4)
+        assert int(state.critic.updates) == updates
+    assert sum(due) == -(-updates // interval)
+
+
+def test_a_lazy_term_at_every_update_is_the_plain_one():
+    term = penalty("r1", weight=1.0)
+    assert every(1, term) is term
+
+
+def test_a_term_may_be_due_by_the_generators_updates():
+    gan = quadratic(regularizers={"r1": every(2, penalty("r1", weight=1.0), player="generator")})
+    state, data = begin(gan)
+    loss = losses_of(gan, "critic")
+    values = []
+    for updates in range(4):
+        now = state.replace(
+            generator=state.generator.replace(updates=jnp.int32(updates)),
+            critic=state.critic.replace(updates=jnp.int32(1)),
+        )
+        values.append(float(loss(now, data, state.key)[0]))
+    assert values[0] == values[2] > values[1] == values[3]
+
+
+def test_weights_may_be_schedules_of_the_games_step():
+    schedule = optax.linear_schedule(4.0, 0.0, 10)
+    gan, plain = (
+        quadratic(regularizers={"r1": penalty("r1", weight=weight)}) for weight in (schedule, 1.0)
+    )
+    state, data = begin(gan)
+    _, aux = losses_of(plain, "critic")(state, data, state.key)
+    for step, weight in ((0, 4.0), (5, 2.0), (20, 0.0)):
+        now = state.replace(step=jnp.int32(step), critic=state.critic.replace(updates=jnp.int32(5 * step)))
+        _, scheduled = losses_of(gan, "critic")(now, data, state.key)
+        np.testing.assert_allclose(
+            scheduled.metrics["r1"], weight * aux.metrics["r1"], rtol=1e-6, atol=1e-6
+        )
+
+
+def members(count):
+    gan = quadratic(
+        regularizers={"r1": every(2, penalty("r1", weight=0.3)), "r2": penalty("r2", weight=0.1)}
+    )
+    keys = jax.random.split(jax.random.key(1), count)
+    return gan, keys, jax.vmap(gan.init, (0, None))(keys, points_batch())
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_members_of_a_population_skip_it_together(devices):
+    gan, keys, population = members(2)
+    mesh = parallel.device_mesh(jax.devices()[:devices], axis=parallel.MEMBERS_AXIS)
+    step = parallel.jit_members(stepper(gan), mesh)
+    state = parallel.split_members(population, mesh)
+    batch = parallel.replicate(points_batch(), mesh)
+    assert " conditional(" in step.lower(state, batch).compile().as_text()
+    # With clocks of its own for each member both branches would run.
+    mapped = jax.jit(jax.vmap(stepper(gan), (0, None)))
+    assert " conditional(" not in mapped.lower(population, points_batch()).compile().as_text()
+
+    for seed in range(3):
+        state, metrics = step(state, parallel.replicate(points_batch(seed), mesh))
+    alone = jax.jit(stepper(gan))
+    for place in (0, 1):
+        one = gan.init(keys[place], points_batch())
+        for seed in range(3):
+            one, expected = alone(one, points_batch(seed))
+        jax.tree.map(lambda x, y, place=place: CLOSE(x[place], y), metrics, expected)
+        for ours, theirs in ((state.critic.params, one.critic.params), (state.extra, one.extra)):
+            jax.tree.map(lambda x, y, place=place: CLOSE(x[place], y), ours, theirs)
+    assert state.critic.updates.tolist() == [3, 3]
+    assert len(np.unique(metrics["r2"])) == 2
+
+
+def scaling():
+    """T(x) = s x + ½, s of each row's own."""
+
+    def apply(x, keys, state):
+        return x * scales(keys)[:, None] + 0.5
+
+    return Augmentation(apply, lambda state: {})
+
+
+def scales(keys):
+    return 1.0 + jax.vmap(jax.random.uniform)(keys)
+
+
+@pytest.mark.parametrize(("name", "side"), [("r1", 0), ("r2", 1)])
+def test_slopes_are_those_by_the_samples_before_an_augmentation(name, side):
+    # d/dx of D(T(x)) is s a (s x + ½).
+    gan = quadratic(augment=scaling(), regularizers={name: penalty(name, weight=1.0)})
+    state, data = begin(gan)
+    _, aux = losses_of(gan, "critic")(state, data, state.key)
+    keys = latents.row_keys(jax.random.fold_in(state.key, passes.NOISE), data["row"])
+    s = np.asarray(scales(jax.vmap(jax.random.fold_in, (0, None))(keys, side)), np.float64)[:, None]
+    x = [data["real"], *fakes_of(gan)(state, data, state.key)][side]
+    slope = s * 0.7 * (s * np.asarray(x, np.float64) + 0.5)
+    np.testing.assert_allclose(aux.metrics[name], 0.5 * np.mean(np.sum(slope**2, 1)), rtol=1e-5)
+
+
+def test_what_a_term_sees():
+    seen = []
+
+    def spy(critique):
+        seen.append(critique)
+        return jnp.float32(0), {}, critique.state.extra
+
+    gan = quadratic(augment=scaling(), regularizers={"spy": Regularizer(spy, ())})
+    state, data = begin(gan)
+    (fake,) = fakes_of(gan)(state, data, state.key)
+    gan.critic_loss(state.critic.params, state, data, (fake,), state.key)
+    (critique,) = seen
+    np.testing.assert_array_equal(critique.real, data["real"])
+    np.testing.assert_array_equal(critique.fake, fake)
+    # The critic as a function of samples before the view, which is the update's own.
+    np.testing.assert_allclose(critique.on_real(critique.real), critique.real_logits, rtol=1e-6)
+    np.testing.assert_allclose(critique.on_fake(critique.fake), critique.fake_logits, rtol=1e-6)
+    assert critique.keys.shape == (len(fake),)
+    assert critique.params is state.critic.params
+
+
+def counting(name):
+    """A term of value 0 that counts its updates in a state of its own."""
+
+    def term(seen):
+        count = seen.state.extra[name] + 1
+        return jnp.float32(0), {name: count}, {**seen.state.extra, name: count}
+
+    return Regularizer(term, (name,), {name: jnp.float32(0)})
+
+
+def test_terms_hand_on_what_the_others_keep():
+    terms = {
+        "r1": every(2, penalty("r1", weight=0.1)),
+        "a": counting("a"),
+        "b": every(3, counting("b")),
+        "c": counting("c"),
+    }
+    gan = quadratic(regularizers=terms, pool=replay(size=8, share=0.5))
+    state, _ = begin(gan)
+    assert set(state.extra) == {LAZY, "a", "b", "c", "pool"}
+    assert set(state.extra[LAZY]) == {"r1", "b"}
+    step = jax.jit(stepper(gan))
+    for seed in range(4):
+        state, metrics = step(state, points_batch(seed))
+    assert [float(state.extra[name]) for name in "abc"] == [4, 2, 4]
+    assert [float(metrics[name]) for name in "abc"] == [4, 2, 4]
+    assert float(state.extra[LAZY]["b"]) == 2
+    assert int(state.extra["pool"]["filled"]) == 8
+
+
+def test_the_states_of_several_lazy_terms_are_merged():
+    lazy = {name: every(4, penalty(name, weight=1.0)) for name in ("r1", "r2")}
+    extra = initial_extra({**lazy, "count": counting("count")})
+    assert {name: sorted(value) for name, value in extra.items() if name == LAZY} == {LAZY: ["r1", "r2"]}
+    assert set(extra) == {LAZY, "count"}
+    assert initial_extra({"r1": penalty("r1", weight=1.0)}) == {}
+
+
+def test_the_sign_of_real_logits_is_averaged():
+    critic = mlp.Critic((8,))
+    gan = game(critic=critic, regularizers={"sign": real_sign(decay=0.75)})
+    state, _ = begin(gan)
+    step, loss, expected = jax.jit(stepper(gan)), losses_of(gan, "critic"), 0.0
+    plain = losses_of(game(), "critic")
+    for t in range(3):
+        batch, key = points_batch(t), jax.random.fold_in(state.key, t)
+        logits = critic.apply({"params": state.critic.params}, batch["real"][0], True)
+        expected = 0.75 * expected + 0.25 * np.mean(np.sign(logits))
+        # It adds nothing to the loss.
+        data, key = example(batch), jax.random.fold_in(key, 0)
+        np.testing.assert_allclose(loss(state, data, key)[0], plain(state, data, key)[0], rtol=1e-6)
+        state, metrics = step(state, batch)
+        np.testing.assert_allclose(metrics["real_sign"], expected, rtol=1e-5)
+        np.testing.assert_allclose(state.extra["real_sign"], expected, rtol=1e-5)
+
+
+def lazy():
+    terms = {
+        "gradient_penalty": every(2, penalty("gradient_penalty", weight=1.0)),
+        "r1": every(3, penalty("r1", weight=0.1)),
+        "sign": real_sign(decay=0.5),
+    }
+    return game(loss=losses.get("wasserstein"), augment=scaling(), regularizers=terms)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["jit", "pmap"])
+def test_eight_devices_agree_with_one(how):
+    assert_devices_agree(lazy, how)
+
+
+def test_an_unknown_penalty_is_refused():
+    with pytest.raises(SetupError, match="unknown penalty 'r3': did you mean 'r"):
+        penalty("r3", weight=1.0)

@@ -1,0 +1,128 @@
+"""What holds for every system, by whatever name: an exact resume, and the same on eight devices."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import build, cli, systems
+from jaxgan import data, gans, parallel
+from jaxgan.state import is_key, sha256
+from jaxgan.steps import train_step, with_conditions
+from tests.commands import ROOT, make_small
+
+pytestmark = pytest.mark.xdist_group("systems")  # one worker compiles them
+
+BATCH, STEPS = 8, 3
+# The state as it is, and what eight devices add up in another order.
+CLOSE = functools.partial(np.testing.assert_allclose, rtol=2e-3, atol=2e-4)
+
+
+def configs_of(system):
+    """The configs that train a system, each by itself and not through TFDS or a folder."""
+    found = []
+    for name in [*cli.list_configs(), "objectives.py:BEGAN"]:
+        config = cli.load(name).values
+        if config.gan.name == system and not config.data.name.startswith(("tfds/", "folder")):
+            found.append(config)
+    return found
+
+
+def small(system):
+    """A system's first config, made small, trained by SGD: Adam makes whole steps of rounding errors."""
+    config = configs_of(system)[0]
+    with config.unlocked():
+        make_small(config)
+        config.batch_size = BATCH
+        for player in config.optimizers:
+            config.optimizers[player] = {"name": "sgd", "learning_rate": 0.01}
+        if "pool" in config:
+            config.pool.size = 12  # it is full, and exchanges, from the second step on
+        if "r1" in config.get("penalties", {}) and config.penalties.r1.weight:
+            config.penalties.r1.every = 2
+    return build.stage_configs(config)[-1].config
+
+
+@functools.cache
+def prepared(system):
+    config = small(system)
+    source = data.open_source(**config.data)
+    stream = source.batches(seed=0, n_critic=max(config.n_critic, 1), batch_size=BATCH)
+    return config, build.build(config), source, [stream[t] for t in range(STEPS)]
+
+
+def stepper(system):
+    config, gan, source, _ = prepared(system)
+
+    def step(state, raw):
+        batch = with_conditions(source.prepare(raw), state, source.conditions)
+        return train_step(
+            state, batch, gan=gan, ema_decay=build.ema_decay(config), n_critic=config.n_critic
+        )
+
+    return step
+
+
+@functools.cache
+def trained(system, how):
+    config, gan, source, batches = prepared(system)
+    state = build.first_state(config, gan, source)()
+    if how == "pmap":
+        step, state = parallel.pmap_step(stepper(system)), parallel.copy_for_pmap(state, BATCH)
+        for batch in batches:
+            state, metrics = step(state, parallel.split_for_pmap(batch, BATCH))
+        return jax.tree.map(lambda x: x[0], (state, metrics))
+    mesh = parallel.device_mesh(jax.devices()[: 1 if how == "one" else BATCH])
+    step = parallel.jit_step(stepper(system), mesh)
+    state = parallel.replicate(state, mesh)
+    for batch in batches:
+        state, metrics = step(state, parallel.shard_batch(batch, mesh))
+    return state, metrics
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["jit", "pmap"])
+@pytest.mark.parametrize("system", gans.SYSTEMS)
+def test_eight_devices_equal_one(system, how):
+    (state, metrics), (expected, expected_metrics) = trained(system, how), trained(system, "one")
+    for name, value in expected_metrics.items():
+        CLOSE(metrics[name], value, err_msg=name)
+    assert jax.tree.structure(state) == jax.tree.structure(expected)
+    for (path, ours), theirs in zip(
+        jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(expected), strict=True
+    ):
+        if not jnp.issubdtype(theirs.dtype, jax.dtypes.prng_key):
+            CLOSE(ours, theirs, err_msg=jax.tree_util.keystr(path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", gans.SYSTEMS)
+def test_going_on_from_a_state_on_the_host_ends_in_the_same_bits(system):
+    config, gan, source, batches = prepared(system)
+    step = jax.jit(stepper(system))
+    state = build.first_state(config, gan, source)()
+    assert state.generator.ema_params is not None
+    hashes = []
+    for stop in (None, 1, 2):
+        now = state
+        for t, batch in enumerate(batches):
+            if t == stop:  # as a checkpoint would
+                now = jax.tree.map(lambda x: x if is_key(x) else np.array(x), now)
+            now, _ = step(now, batch)
+        hashes.append(sha256(now))
+    assert len(set(hashes)) == 1
+    assert hashes[0] != sha256(state)
+    clocks = {int(now.step), int(now.generator.updates)}
+    assert clocks == {STEPS}
+
+
+@pytest.mark.parametrize("system", gans.SYSTEMS)
+def test_it_has_a_config_of_its_own(system):
+    assert configs_of(system), f"no config has gan.name {system}"
+
+
+def test_the_readmes_table_is_that_of_the_docstrings():
+    text = (ROOT / "README.md").read_text()
+    assert systems.insert(text) == text, "run python -m experiments.systems --write=README.md"
