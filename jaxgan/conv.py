@@ -34,12 +34,15 @@ class Geometry(NamedTuple):
       kernel: (kh, kw) of w, in pixels.
       stride: pixels between the windows, in both directions.
       padding: ((top, bottom), (left, right)) zeros around x, in pixels.
+      groups: how many equal parts the channels of x, and of y, are cut into. Part i of y sees part i of x
+        alone, so the kernel is (kh, kw, I / groups, O).
     """
 
     size: tuple[int, int]
     kernel: tuple[int, int]
     stride: int
     padding: tuple[tuple[int, int], tuple[int, int]]
+    groups: int = 1
 
     @property
     def out(self) -> tuple[int, int]:
@@ -101,22 +104,82 @@ def _thin_outputs(geometry: Geometry, inputs: int, outputs: int) -> bool:
 def _lax_conv(x: Array, w: Array, geometry: Geometry) -> Array:
     strides = (geometry.stride, geometry.stride)
     numbers = ("NHWC", "HWIO", "NHWC")
-    return lax.conv_general_dilated(x, w, strides, geometry.padding, dimension_numbers=numbers)
+    return lax.conv_general_dilated(
+        x, w, strides, geometry.padding, dimension_numbers=numbers, feature_group_count=geometry.groups
+    )
 
 
 def _lax_transpose(y: Array, w: Array, geometry: Geometry) -> Array:
-    x = jax.ShapeDtypeStruct((y.shape[0], *geometry.size, w.shape[2]), y.dtype)
+    x = jax.ShapeDtypeStruct((y.shape[0], *geometry.size, w.shape[2] * geometry.groups), y.dtype)
     (out,) = jax.linear_transpose(lambda x: _lax_conv(x, w, geometry), x)(y)
     return out
 
 
 def _lax_correlate(x: Array, y: Array, geometry: Geometry) -> Array:
-    w = jax.ShapeDtypeStruct((*geometry.kernel, x.shape[3], y.shape[3]), y.dtype)
+    w = jax.ShapeDtypeStruct((*geometry.kernel, x.shape[3] // geometry.groups, y.shape[3]), y.dtype)
     (out,) = jax.linear_transpose(lambda w: _lax_conv(x, w, geometry), w)(y)
     return out
 
 
+# A group of few channels makes products too thin to be fast. So neighbouring groups are computed together,
+# as one of up to this many channels whose kernel is zero between them. Wider ones multiply too many zeros.
+BLOCK = 64
+
+
+def _blocks(geometry: Geometry, inputs: int) -> tuple[int, int]:
+    """Into how many blocks the groups are put, and how many a block, for ``inputs`` channels a group."""
+    fitting = [m for m in range(1, geometry.groups + 1) if geometry.groups % m == 0 and m * inputs <= BLOCK]
+    members = max(fitting, default=1)
+    return geometry.groups // members, members
+
+
+def _split(x: Array, blocks: int) -> Array:
+    return x.reshape(*x.shape[:3], blocks, -1)
+
+
+def _join(x: Array) -> Array:
+    return x.reshape(*x.shape[:3], -1)
+
+
+def _diagonal(members: int, w: Array) -> Array:
+    return jnp.eye(members, dtype=w.dtype)[:, None, None, :, None]
+
+
+def _to_blocks(w: Array, blocks: int, members: int) -> Array:
+    """(kh, kw, I, O) kernels of groups to (kh, kw, members·I, blocks, O / blocks), zero between groups."""
+    kh, kw, inputs, _ = w.shape
+    w = w.reshape(kh, kw, 1, inputs, blocks, members, -1) * _diagonal(members, w)
+    return w.reshape(kh, kw, members * inputs, blocks, -1)
+
+
+def _from_blocks(w: Array, members: int) -> Array:
+    """The transpose of :func:`_to_blocks`, which keeps what belongs to one group."""
+    kh, kw, inputs, blocks, _ = w.shape
+    w = w.reshape(kh, kw, members, inputs // members, blocks, members, -1) * _diagonal(members, w)
+    return jnp.sum(w, 2).reshape(kh, kw, inputs // members, -1)
+
+
+def _grouped_conv(x: Array, w: Array, geometry: Geometry) -> Array:
+    blocks, members = _blocks(geometry, w.shape[2])
+    apply = functools.partial(_cpu_conv, geometry=geometry._replace(groups=1))
+    return _join(jax.vmap(apply, 3, 3)(_split(x, blocks), _to_blocks(w, blocks, members)))
+
+
+def _grouped_transpose(y: Array, w: Array, geometry: Geometry) -> Array:
+    blocks, members = _blocks(geometry, w.shape[2])
+    apply = functools.partial(_cpu_transpose, geometry=geometry._replace(groups=1))
+    return _join(jax.vmap(apply, 3, 3)(_split(y, blocks), _to_blocks(w, blocks, members)))
+
+
+def _grouped_correlate(x: Array, y: Array, geometry: Geometry) -> Array:
+    blocks, members = _blocks(geometry, x.shape[3] // geometry.groups)
+    apply = functools.partial(_cpu_correlate, geometry=geometry._replace(groups=1))
+    return _from_blocks(jax.vmap(apply, 3, 3)(_split(x, blocks), _split(y, blocks)), members)
+
+
 def _cpu_conv(x: Array, w: Array, geometry: Geometry) -> Array:
+    if geometry.groups > 1:
+        return _grouped_conv(x, w, geometry)
     inputs, outputs = w.shape[2:]
     if _thin_outputs(geometry, inputs, outputs):
         return _cpu_transpose(x, _mirror(w), _mirrored(geometry))
@@ -125,6 +188,8 @@ def _cpu_conv(x: Array, w: Array, geometry: Geometry) -> Array:
 
 
 def _cpu_transpose(y: Array, w: Array, geometry: Geometry) -> Array:
+    if geometry.groups > 1:
+        return _grouped_transpose(y, w, geometry)
     inputs, outputs = w.shape[2:]
     if _thin_outputs(geometry, inputs, outputs):
         return _cpu_conv(y, _mirror(w), _mirrored(geometry))
@@ -133,6 +198,8 @@ def _cpu_transpose(y: Array, w: Array, geometry: Geometry) -> Array:
 
 
 def _cpu_correlate(x: Array, y: Array, geometry: Geometry) -> Array:
+    if geometry.groups > 1:
+        return _grouped_correlate(x, y, geometry)
     inputs, outputs = x.shape[3], y.shape[3]
     if _thin_outputs(geometry, inputs, outputs):
         return _mirror(_cpu_correlate(y, x, _mirrored(geometry)))
@@ -164,7 +231,7 @@ def conv(x: Array, w: Array, geometry: Geometry) -> Array:
 
     Args:
       x: (B, H, W, I) images.
-      w: (kh, kw, I, O) kernel.
+      w: (kh, kw, I / groups, O) kernel.
       geometry: see :func:`same`.
 
     Returns:
@@ -179,7 +246,7 @@ def transpose(y: Array, w: Array, geometry: Geometry) -> Array:
 
     Args:
       y: (B, H', W', O), shaped as the convolution's output.
-      w: (kh, kw, I, O) kernel, shaped as the convolution's.
+      w: (kh, kw, I / groups, O) kernel, shaped as the convolution's.
       geometry: that of the convolution, so ``geometry.size`` is this map's output size.
 
     Returns:
@@ -198,7 +265,7 @@ def correlate(x: Array, y: Array, geometry: Geometry) -> Array:
       geometry: that of the convolution.
 
     Returns:
-      (kh, kw, I, O).
+      (kh, kw, I / groups, O).
     """
     return _correlate(x, y, geometry)
 

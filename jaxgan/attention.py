@@ -1,0 +1,70 @@
+"""Self-attention between the pixels of an image, as in SAGAN."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxgan import layers
+
+Array = jax.Array
+Initializer = Callable[..., Array]
+
+
+def max_pool(x: Array) -> Array:
+    """The maximum over 2 × 2 pixels: (B, 2H, 2W, C) to (B, H, W, C). Equal maxima share the gradient."""
+    b, h, w, c = x.shape
+    return x.reshape(b, h // 2, 2, w // 2, 2, c).max((2, 4))
+
+
+class SelfAttention(nn.Module):
+    """Adds to each pixel what it looks for in all the others, weighted by a learnt γ that starts at 0.
+
+    y_i = x_i + γ · o(Σ_j softmax_j(θ(x_i)ᵀ φ(x_j)) g(x_j))
+
+    θ and φ map C channels to C/8, g to C/2 and o back to C, each by a 1 × 1 convolution without bias. The
+    softmax is over the keys j, its logits not scaled. They and the softmax are float32.
+
+    Attributes:
+      spectral: divides the four kernels by their largest singular values, as SAGAN does in both players.
+      pool: takes φ and g by maxima over 2 × 2 pixels, a quarter of the keys; H and W are even. The paper is
+        silent about it, its authors' code does so.
+      kernel_init: of the four kernels.
+      dtype: type of the activations; parameters are float32.
+
+    References:
+      Zhang et al., 2019, Self-Attention Generative Adversarial Networks, https://arxiv.org/abs/1805.08318
+    """
+
+    spectral: bool = False
+    pool: bool = True
+    kernel_init: Initializer = nn.initializers.lecun_normal()
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Maps (B, H, W, C) to the same shape, in ``dtype``."""
+        b, h, w, c = x.shape
+        project = functools.partial(
+            layers.Conv,
+            kernel_size=1,
+            use_bias=False,
+            spectral=self.spectral,
+            kernel_init=self.kernel_init,
+            dtype=self.dtype,
+        )
+        narrow, wide = max(c // 8, 1), max(c // 2, 1)
+        theta = project(narrow, name="theta")(x, train)
+        phi, g = project(narrow, name="phi")(x, train), project(wide, name="g")(x, train)
+        if self.pool:
+            phi, g = max_pool(phi), max_pool(g)
+        queries, keys, values = (y.reshape(b, -1, y.shape[-1]) for y in (theta, phi, g))
+        logits = jnp.einsum("bqc,bkc->bqk", queries, keys, preferred_element_type=jnp.float32)
+        weights = jax.nn.softmax(logits, -1).astype(self.dtype)
+        seen = jnp.einsum("bqk,bkc->bqc", weights, values).reshape(b, h, w, wide)
+        o = project(c, name="o")(seen, train)
+        gamma = self.param("gamma", nn.initializers.zeros, ())
+        return (x + gamma * o).astype(self.dtype)
