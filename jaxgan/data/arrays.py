@@ -94,6 +94,7 @@ def from_digits(
     size: int = 28,
     channels: int = 1,
     split: str | None = None,
+    shuffled_labels: bool = False,
     **_: Any,
 ) -> Source:
     """Makes the source of the embedded digits.
@@ -103,6 +104,8 @@ def from_digits(
       channels: 1 for grey, 3 for colour.
       split: ``train`` (350 of each class), ``validation`` (50), ``test`` (100), or a slice of one, in which
         classes take turns; None for all 5,000, in the file's order.
+      shuffled_labels: whether each digit is given the label of another, always the same: a control that
+        nothing can learn to tell classes from.
 
     Returns:
       The source.
@@ -112,6 +115,8 @@ def from_digits(
     """
     spec = digits_spec(size=size, channels=channels, split=split)
     images, labels = load_digits()
+    if shuffled_labels:
+        labels = np.random.default_rng(0).permutation(labels)
     if (size, channels) != (28, 1):
         images = np.stack([fit(Image.fromarray(image[..., 0]), size, channels) for image in images])
     source = from_examples(

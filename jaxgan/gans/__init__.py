@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from jaxgan.gans import adversarial, began
+from jaxgan.gans import adversarial, began, conditional
 from jaxgan.steps import GAN
 
 # Each factory's signature says what it takes: networks by role (annotated ``nn.Module``), hyper-parameters
@@ -10,4 +10,5 @@ from jaxgan.steps import GAN
 SYSTEMS: dict[str, Callable[..., GAN]] = {
     "adversarial": adversarial.adversarial,
     "began": began.began,
+    "conditional": conditional.conditional,
 }

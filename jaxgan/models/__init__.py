@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import flax.linen as nn
 
-from jaxgan.models import dcgan, mlp, resnet
+from jaxgan.models import dcgan, mlp, projection, resnet
 
-IMAGES_ONLY = ("dcgan", "resnet")  # families that make no points
+IMAGES_ONLY = ("dcgan", "projection", "resnet")  # families that make no points
 
 FAMILIES: dict[str, Mapping[str, type[nn.Module]]] = {
     "dcgan": {"generator": dcgan.Generator, "critic": dcgan.Critic, "autoencoder": dcgan.AutoEncoder},
@@ -15,5 +15,6 @@ FAMILIES: dict[str, Mapping[str, type[nn.Module]]] = {
         "critic": mlp.Critic,
         "autoencoder": mlp.AutoEncoder,
     },
+    "projection": {"generator": projection.Generator, "critic": projection.Critic},
     "resnet": {"generator": resnet.Generator, "critic": resnet.Critic},
 }
