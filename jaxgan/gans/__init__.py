@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from jaxgan.gans import adversarial, began, conditional
+from jaxgan.gans import adversarial, began, conditional, cyclegan
 from jaxgan.steps import GAN
 
 # Each factory's signature says what it takes: networks by role (annotated ``nn.Module``), hyper-parameters
@@ -11,4 +11,5 @@ SYSTEMS: dict[str, Callable[..., GAN]] = {
     "adversarial": adversarial.adversarial,
     "began": began.began,
     "conditional": conditional.conditional,
+    "cyclegan": cyclegan.cyclegan,
 }

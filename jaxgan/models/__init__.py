@@ -14,6 +14,8 @@ FAMILIES: dict[str, Mapping[str, type[nn.Module]]] = {
         "generator": mlp.Generator,
         "critic": mlp.Critic,
         "autoencoder": mlp.AutoEncoder,
+        "translators": mlp.Translators,
+        "critics": mlp.DomainCritics,
     },
     "projection": {"generator": projection.Generator, "critic": projection.Critic},
     "resnet": {"generator": resnet.Generator, "critic": resnet.Critic},

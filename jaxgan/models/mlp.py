@@ -89,3 +89,64 @@ class AutoEncoder(nn.Module):
             y = nn.elu(Dense(features, kernel_init=_hidden_init, dtype=self.dtype)(y, train))
         y = Dense(math.prod(x.shape[1:]), dtype=self.dtype)(y, train)
         return y.astype(jnp.float32).reshape(x.shape)
+
+
+class Translators(nn.Module):
+    """Two generators of points, one a direction between two domains: residual, x + MLP(x).
+
+    Attributes:
+      hidden: widths of each generator's ReLU layers.
+    """
+
+    hidden: Sequence[int] = (64, 64)
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        """Names the two networks."""
+        self.to_a, self.to_b = (Translator(self.hidden, self.dtype) for _ in range(2))
+
+    def a_to_b(self, x: Array, train: bool) -> Array:
+        """Maps (B, dim) samples of domain a to the other."""
+        return self.to_b(x, train)
+
+    def b_to_a(self, x: Array, train: bool) -> Array:
+        """Maps (B, dim) samples of domain b to the other."""
+        return self.to_a(x, train)
+
+    def __call__(self, a: Array, b: Array, train: bool) -> tuple[Array, Array]:
+        """Translates samples of both domains."""
+        return self.a_to_b(a, train), self.b_to_a(b, train)
+
+
+class Translator(nn.Module):
+    """Points to points of the same space: x + MLP(x), through ReLU layers."""
+
+    hidden: Sequence[int]
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Maps (B, dim) to the same shape."""
+        y = x
+        for features in self.hidden:
+            y = nn.relu(Dense(features, kernel_init=_hidden_init, dtype=self.dtype)(y, train))
+        return x + Dense(x.shape[-1], dtype=self.dtype)(y, train).astype(jnp.float32)
+
+
+class DomainCritics(nn.Module):
+    """Two critics, one a domain.
+
+    Attributes:
+      hidden: widths of each critic's layers.
+    """
+
+    hidden: Sequence[int] = (64, 64)
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        """Names the two networks."""
+        self.of_a, self.of_b = (Critic(self.hidden, self.dtype) for _ in range(2))
+
+    def __call__(self, a: Array, b: Array, train: bool) -> tuple[Array, Array]:
+        """Maps samples of both domains to the logits of their critics, (B,) each."""
+        return self.of_a(a, train), self.of_b(b, train)
