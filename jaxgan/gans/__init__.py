@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from jaxgan.gans import adversarial, began, conditional, cyclegan
+from jaxgan.gans import adversarial, began, conditional, cyclegan, vae
 from jaxgan.steps import GAN
 
 # Each factory's signature says what it takes: networks by role (annotated ``nn.Module``), hyper-parameters
@@ -12,4 +12,5 @@ SYSTEMS: dict[str, Callable[..., GAN]] = {
     "began": began.began,
     "conditional": conditional.conditional,
     "cyclegan": cyclegan.cyclegan,
+    "vae": vae.vae,
 }

@@ -14,6 +14,7 @@ FAMILIES: dict[str, Mapping[str, type[nn.Module]]] = {
         "generator": mlp.Generator,
         "critic": mlp.Critic,
         "autoencoder": mlp.AutoEncoder,
+        "vae": mlp.VariationalAutoEncoder,
         "translators": mlp.Translators,
         "critics": mlp.DomainCritics,
     },

@@ -91,6 +91,58 @@ class AutoEncoder(nn.Module):
         return y.astype(jnp.float32).reshape(x.shape)
 
 
+class VariationalAutoEncoder(nn.Module):
+    """An encoder to the mean and variance of a code, and a decoder back: ReLU layers both ways.
+
+    Activations and products' operands are of ``dtype``, parameters and results float32. Without hidden
+    layers it is linear: probabilistic PCA's model, if the likelihood is Gaussian.
+
+    Attributes:
+      shape: of one sample.
+      latent_dim: length of a code.
+      hidden: widths of the encoder's layers; the decoder's are the same in reverse.
+
+    References:
+      Kingma and Welling, 2014, Auto-Encoding Variational Bayes, https://arxiv.org/abs/1312.6114
+    """
+
+    shape: Sequence[int]
+    latent_dim: int
+    hidden: Sequence[int] = (400, 400)
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        """Names the layers."""
+        self.encoder = [self._layer(features) for features in self.hidden]
+        self.code = Dense(2 * self.latent_dim, dtype=self.dtype)
+        self.decoder = [self._layer(features) for features in reversed(self.hidden)]
+        self.output = Dense(math.prod(self.shape), dtype=self.dtype)
+        # Of a Gaussian likelihood; idle in a Bernoulli one.
+        self.log_std = self.param("log_std", nn.initializers.zeros, ())
+
+    def _layer(self, features: int) -> Dense:
+        return Dense(features, kernel_init=_hidden_init, dtype=self.dtype)
+
+    def encode(self, x: Array, train: bool) -> tuple[Array, Array]:
+        """Maps (B, ...) samples to the mean and the log-variance of their codes, (B, latent_dim) each."""
+        y = x.reshape(x.shape[0], -1)
+        for layer in self.encoder:
+            y = nn.relu(layer(y, train))
+        mean, log_variance = jnp.split(self.code(y, train).astype(jnp.float32), 2, -1)
+        return mean, log_variance
+
+    def decode(self, z: Array, train: bool) -> Array:
+        """Maps (B, latent_dim) codes to (B, ...) logits or means."""
+        y = z
+        for layer in self.decoder:
+            y = nn.relu(layer(y, train))
+        return self.output(y, train).astype(jnp.float32).reshape(-1, *self.shape)
+
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Maps samples to what the means of their codes decode to."""
+        return self.decode(self.encode(x, train)[0], train)
+
+
 class Translators(nn.Module):
     """Two generators of points, one a direction between two domains: residual, x + MLP(x).
 
