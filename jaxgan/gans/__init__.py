@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from jaxgan.gans import adversarial, began, conditional, cyclegan, vae
+from jaxgan.gans import adversarial, began, conditional, cyclegan, growing, vae
 from jaxgan.steps import GAN
 
 # Each factory's signature says what it takes: networks by role (annotated ``nn.Module``), hyper-parameters
@@ -12,5 +12,6 @@ SYSTEMS: dict[str, Callable[..., GAN]] = {
     "began": began.began,
     "conditional": conditional.conditional,
     "cyclegan": cyclegan.cyclegan,
+    "growing": growing.growing,
     "vae": vae.vae,
 }

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import flax.linen as nn
 
-from jaxgan.models import dcgan, mlp, projection, resnet
+from jaxgan.models import dcgan, growing, mlp, projection, resnet
 
-IMAGES_ONLY = ("dcgan", "projection", "resnet")  # families that make no points
+IMAGES_ONLY = ("dcgan", "growing", "projection", "resnet")  # families that make no points
 
 FAMILIES: dict[str, Mapping[str, type[nn.Module]]] = {
     "dcgan": {"generator": dcgan.Generator, "critic": dcgan.Critic, "autoencoder": dcgan.AutoEncoder},
@@ -18,6 +18,7 @@ FAMILIES: dict[str, Mapping[str, type[nn.Module]]] = {
         "translators": mlp.Translators,
         "critics": mlp.DomainCritics,
     },
+    "growing": {"generator": growing.Generator, "critic": growing.Critic},
     "projection": {"generator": projection.Generator, "critic": projection.Critic},
     "resnet": {"generator": resnet.Generator, "critic": resnet.Critic},
 }
