@@ -52,8 +52,19 @@ OPTIONAL = (
     "stages",
 )
 
+SECTIONS = ("data", "gan", "latent", "models", "optimizers", "pool", "score")
+
 # Fields that no stage has of its own.
-OF_THE_RUN = ("checkpoint_every", "log_every", "num_steps", "parallel", "sample_every")
+OF_THE_RUN = (
+    "checkpoint_every",
+    "curves",
+    "log_every",
+    "num_steps",
+    "parallel",
+    "sample_every",
+    "score",
+    "seed",
+)
 
 # What models compute in; parameters, moments, losses and samples are float32 in either.
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -75,22 +86,28 @@ def factory_of(config: ConfigDict) -> Callable[..., GAN]:
     return gans.SYSTEMS[config.gan.name]
 
 
+def signature(factory: Callable[..., Any]) -> inspect.Signature:
+    """Returns a factory's signature, its annotations evaluated where its file left them as text."""
+    return inspect.signature(factory, eval_str=True)
+
+
 def roles(factory: Callable[..., GAN]) -> list[str]:
     """Returns the roles that a system needs networks for: its parameters that are modules."""
     return [
         name
-        for name, parameter in inspect.signature(factory).parameters.items()
+        for name, parameter in signature(factory).parameters.items()
         if parameter.annotation is nn.Module
     ]
 
 
-def _takes(factory: Callable[..., GAN], name: str) -> bool:
-    return name in inspect.signature(factory).parameters
+def takes(factory: Callable[..., GAN], name: str) -> bool:
+    """Whether a factory has a parameter of that name."""
+    return name in signature(factory).parameters
 
 
 def players(factory: Callable[..., GAN]) -> list[str]:
     """Returns the players of a system that have an optimiser."""
-    return [name for name in ("generator", "critic") if _takes(factory, f"{name}_tx")]
+    return [name for name in ("generator", "critic") if takes(factory, f"{name}_tx")]
 
 
 def check(config: ConfigDict) -> None:
@@ -99,6 +116,11 @@ def check(config: ConfigDict) -> None:
     Raises:
       SetupError: a field is missing, or its value is out of range or unknown.
     """
+    for name in SECTIONS:
+        if name in config and not isinstance(config[name], ConfigDict):
+            raise SetupError(f"config field {name} is {config[name]!r}: give a section of its fields")
+    for section in ("models", "optimizers"):
+        sections(config, section)
     fields = flatten(config)
     for name in REQUIRED:
         if name == "ema_decay" and "ema_decay" in config:
@@ -115,17 +137,18 @@ def check(config: ConfigDict) -> None:
     for name, annotation in REQUIRED.items():
         hyper.check_value(name, fields[name], hyper.kind_of(annotation))
     hyper.check_value("data.seed", data_seed(config), hyper.kind_of(hyper.Seed))
+    ema_decay(config)
     if config.dtype not in DTYPES:
         raise unknown("dtype", config.dtype, DTYPES)
     hyper.check_value("accumulate", config.get("accumulate", 1), hyper.kind_of(hyper.Count))
     if config.get("parallel", "jit") not in PARALLEL:
         raise unknown("parallel", config.parallel, PARALLEL)
     factory = factory_of(config)
-    loss = ("loss",) if _takes(factory, "loss") else ()
+    loss = ("loss",) if takes(factory, "loss") else ()
     hyper.check_fields("gan", config.gan, factory, extra=("name", *loss))
     if loss and "loss" not in config.gan:
         raise SetupError(f"the config has no field gan.loss: system {config.gan.name} needs one")
-    if loss and config.gan.loss not in losses.PAIRS:
+    if loss and (not isinstance(config.gan.loss, str) or config.gan.loss not in losses.PAIRS):
         raise unknown("gan.loss", config.gan.loss, losses.PAIRS)
     spec_of(config)
     _check_sections(config, factory)
@@ -136,8 +159,6 @@ def check(config: ConfigDict) -> None:
             raise unknown("augment", name, AUGMENTATIONS)
         hyper.check_fields(f"augment.{name}", values, AUGMENTATIONS[name])
     if "pool" in config:
-        if not isinstance(config.pool, ConfigDict):
-            raise SetupError(f"config field pool is {config.pool!r}: give a section of its fields")
         if config.pool.get("name") not in POOLS:
             raise unknown("pool.name", config.pool.get("name"), POOLS)
         hyper.check_fields("pool", config.pool, POOLS[config.pool.name], extra=("name",))
@@ -145,6 +166,13 @@ def check(config: ConfigDict) -> None:
         clip = config.optimizers[player].get("clip")
         if clip is not None:
             hyper.check_value(f"optimizers.{player}.clip", clip, hyper.kind_of(hyper.Positive))
+        groups = config.optimizers[player].get("groups", ConfigDict())
+        if not isinstance(groups, ConfigDict) or not all(
+            isinstance(x, ConfigDict) for x in groups.values()
+        ):
+            raise SetupError(
+                f"config field optimizers.{player}.groups is {groups!r}: give a section for each group"
+            )
         if isinstance(rate := config.optimizers[player].get("learning_rate", 1.0), ConfigDict):
             schedules.build(rate.to_dict(), f"optimizers.{player}.learning_rate")
         else:
@@ -172,22 +200,33 @@ def _check_sections(config: ConfigDict, factory: Callable[..., GAN]) -> None:
     for player in config.get("optimizers", {}):
         if player not in players(factory):
             raise SetupError(f"config field optimizers.{player}: system {config.gan.name} has no {player}")
-    if _takes(factory, "prior"):
+    if takes(factory, "prior"):
         for name in ("prior", "dim"):
             if name not in config.get("latent", {}):
                 raise SetupError(
                     f"the config has no field latent.{name}: system {config.gan.name} draws latents"
                 )
-        if config.latent.prior not in latents.PRIORS:
+        for name in config.latent:
+            if name not in ("prior", "dim"):
+                raise unknown("latent field", name, ("prior", "dim"))
+        if not isinstance(config.latent.prior, str) or config.latent.prior not in latents.PRIORS:
             raise unknown("latent.prior", config.latent.prior, latents.PRIORS)
         hyper.check_value("latent.dim", config.latent.dim, hyper.kind_of(hyper.Count))
+    elif "latent" in config:
+        raise SetupError(f"config field latent: system {config.gan.name} draws no latents, leave it out")
+    if "critic" not in players(factory) and config.n_critic > 0:
+        raise SetupError(
+            f"config field n_critic is {config.n_critic}: system {config.gan.name} has no critic, give 0"
+        )
+    if len(config.get("augment", {})) > 1:
+        raise SetupError(f"config field augment has {', '.join(config.augment)}: give one of them")
     used = {name: x for name, x in sections(config, "penalties").items() if _switched_on(x)}
     for section, parameter, present in (
         ("penalties", "regularizers", used),
         ("augment", "augment", config.get("augment")),
         ("pool", "pool", config.get("pool")),
     ):
-        if present and not _takes(factory, parameter):
+        if present and not takes(factory, parameter):
             raise SetupError(
                 f"config field {section}.{next(iter(present))}: system {config.gan.name} takes no {section}"
             )
@@ -336,13 +375,13 @@ def build(config: ConfigDict) -> GAN:
     arguments: dict[str, Any] = {role: _network(config, role, spec) for role in roles(factory)}
     for player in players(factory):
         arguments[f"{player}_tx"] = _optimizer(config, player)
-    if _takes(factory, "prior"):
+    if takes(factory, "prior"):
         arguments["prior"] = functools.partial(latents.PRIORS[config.latent.prior], dim=config.latent.dim)
-    if _takes(factory, "spec"):
+    if takes(factory, "spec"):
         arguments["spec"] = spec
-    if _takes(factory, "loss"):
+    if takes(factory, "loss"):
         arguments["loss"] = remedies.on_pair(config, losses.get(config.gan.loss))
-    if _takes(factory, "regularizers"):
+    if takes(factory, "regularizers"):
         arguments["regularizers"] = _regularizers(config)
     chosen = [AUGMENTATIONS[name](**values) for name, values in config.get("augment", {}).items()]
     if chosen:
@@ -388,11 +427,24 @@ class StageConfig(NamedTuple):
       until: its last step.
       config: all of the stage's fields, without ``stages``.
       carry: the name of the function that carries the state over from the stage before.
+      own: dotted names of the fields and sections that the stage sets for itself.
     """
 
     until: int
     config: ConfigDict
     carry: str
+    own: tuple[str, ...] = ()
+
+    def with_values(self, values: Mapping[str, Any]) -> ConfigDict:
+        """Returns the stage's config with a run's values, but for those that the stage sets itself."""
+
+        def overlap(name: str, own: str) -> bool:
+            return name == own or name.startswith(f"{own}.") or own.startswith(f"{name}.")
+
+        kept = {
+            name: value for name, value in values.items() if not any(overlap(name, own) for own in self.own)
+        }
+        return with_values(self.config, kept)
 
 
 def stage_configs(config: ConfigDict) -> list[StageConfig]:
@@ -405,6 +457,10 @@ def stage_configs(config: ConfigDict) -> list[StageConfig]:
       SetupError: the stages do not end in order at ``num_steps``, or an entry is malformed.
     """
     entries = config.get("stages") or ()
+    if not isinstance(entries, list | tuple) or not all(hasattr(entry, "items") for entry in entries):
+        raise SetupError(
+            f"config field stages is {entries!r}: give a tuple of sections, each with until and its fields"
+        )
     if not entries:
         return [StageConfig(config.num_steps, config, "")]
     found: list[StageConfig] = []
@@ -417,10 +473,10 @@ def stage_configs(config: ConfigDict) -> list[StageConfig]:
                 f"config field stages: stage {number} has until {until!r}: give its last step,"
                 " later than the stage's before"
             )
-        if number and carry not in stages.CARRIES:
+        if number and (not isinstance(carry, str) or carry not in stages.CARRIES):
             raise unknown(f"carry of stage {number}", carry, stages.CARRIES)
         for name in entry:
-            if name in OF_THE_RUN:
+            if name.partition(".")[0] in OF_THE_RUN:
                 raise SetupError(
                     f"config field stages: stage {number} has a {name}, which is the whole run's: leave it"
                     " out"
@@ -430,7 +486,7 @@ def stage_configs(config: ConfigDict) -> list[StageConfig]:
         values = with_values(config, entry)
         with values.unlocked():
             del values.stages
-        found.append(StageConfig(until, values, carry))
+        found.append(StageConfig(until, values, carry, tuple(entry)))
     if found[-1].until != config.num_steps:
         raise SetupError(
             f"config field stages: the last stage ends at step {found[-1].until}, num_steps is"

@@ -6,6 +6,7 @@ import importlib.util
 import signal
 import sys
 import traceback
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -121,10 +122,12 @@ class _FromSource(SourceFileLoader):
 def _load_module(path: Path) -> ModuleType:
     if path.suffix != ".py":
         raise SetupError(f"{path} is not a Python file: give one that ends in .py")
-    loader = _FromSource(f"_config_{path.stem}", str(path))
+    loader = _FromSource(f"_config_{path.stem}_{zlib.crc32(str(path.absolute()).encode())}", str(path))
     spec = importlib.util.spec_from_loader(loader.name, loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
+    # Dataclasses, and so Flax's modules, look up the module that they are defined in.
+    sys.modules[loader.name] = module
     loader.exec_module(module)
     return module
 

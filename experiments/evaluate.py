@@ -13,7 +13,7 @@ import importlib.metadata
 import itertools
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -165,6 +165,27 @@ def _stand(run: restore.Run, batches: int, seed: int) -> GANState:
     return jax.jit(lambda state: stand(state, key))(run.state)
 
 
+def check_held_out(held_out: str, fields: Mapping[str, Any], config: ConfigDict | None) -> None:
+    """Refuses a held-out split that a run was trained on.
+
+    Args:
+      held_out: the split.
+      fields: of the data it is a split of.
+      config: the run's; None for a folder of images, of which nobody knows.
+
+    Raises:
+      SetupError: the run's split is the same, a slice of the same, or all of the data.
+    """
+    if config is None or config.data.name != fields["name"]:
+        return
+    trained = config.data.get("split") or ("train" if fields["name"].startswith("tfds/") else "")
+    if not trained or trained.partition("[")[0] == held_out.partition("[")[0]:
+        raise SetupError(
+            f"--held_out={held_out}: the run was trained on {trained or 'all'} of {fields['name']}, and has"
+            " seen that split: train with --config.data.split=train, and hold out another"
+        )
+
+
 def score_images(
     values: flags.FlagValues, config: ConfigDict | None, named: Sequence[str] | None
 ) -> list[dict[str, Any]]:
@@ -178,6 +199,11 @@ def score_images(
     Returns:
       The results, each with its receipt.
     """
+    if config is not None and "real" not in build.spec_of(config).fields:
+        raise SetupError(
+            f"--workdir {values.workdir}: data.name {config.data.name} has no samples called real to hold"
+            " those of the run against; give --metrics=NAME of the system's own measures"
+        )
     statistics = bool(values.reference)
     fields: dict[str, Any] = {"name": "statistics", "channels": values["data.channels"].value or 3}
     if not statistics:
@@ -210,12 +236,7 @@ def score_images(
         real, facts["reference"] = evaluation.reference(images, backbone, needs), images.facts
     if values.held_out:
         images = image_sets.of_source({**fields, "split": values.held_out})
-        trained_on = config.data if config else {}
-        if trained_on.get("name") in ("digits", "folder") and not trained_on.get("split"):
-            raise SetupError(
-                f"--held_out={values.held_out}: the run was trained on all of {trained_on['name']}, and has"
-                " seen that split: train with --config.data.split=train"
-            )
+        check_held_out(values.held_out, fields, config)
         if images.facts["sha256"] == facts["reference"].get("sha256"):
             raise SetupError(
                 f"--held_out={values.held_out} is the reference itself: give a split training did not see"

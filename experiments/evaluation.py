@@ -184,6 +184,11 @@ def path_length(
       num: how many paths.
       seed: of their ends.
     """
+    if run.gan.reads:
+        raise SetupError(
+            f"metric path_length: system {run.config.gan.name} reads {', '.join(run.gan.reads)}, and a walk"
+            " between latents would be that of one condition"
+        )
     if "latent" not in run.config:
         raise SetupError(f"metric path_length walks between latents: {run.config.gan.name} draws none")
     latent, state = run.config.latent, run.state

@@ -206,7 +206,9 @@ def train(
             number += 1
             following = program.stages[number]
             assert following.carry is not None
-            settle()
+            # A signal that comes while the next stage begins finds the state before any carry saved.
+            if step != saved_step:
+                save()
             state = program.place(following.carry(program.collect(step, state), following.init()))
         settle()
         if step < untils[-1] and step != saved_step:  # a signal has ended the loop early

@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import build
-from experiments.cli import flatten, with_values
+from experiments.cli import flatten
 from jaxgan import data, parallel
 from jaxgan.state import GANState, is_key
 from jaxgan.steps import GAN, WATCHED, Batch, train_step, with_conditions
@@ -88,34 +88,37 @@ class Functions(NamedTuple):
       step: ``step(member, batch) -> (member, metrics)``, a step of ``train_step`` on a prepared batch; if
         it comes to a loss or gradient that is not finite, the member stays as it was for good, but for its
         clocks, and its metrics are NaN.
-      gan: the system with the first member's numbers, for sampling.
+      gan: the system with the first member's numbers: for what is the same in all of them.
+      gan_of: ``gan_of(member)``, its system with its own numbers, and its state, traceable.
     """
 
     init: Callable[[Mapping[str, Array]], Member]
     step: Callable[[Member, Batch], tuple[Member, dict[str, Array]]]
     gan: GAN
+    gan_of: Callable[[Member], tuple[GAN, GANState]]
 
 
-def functions(config: ConfigDict, source: data.Source) -> Functions:
+def functions(stage: build.StageConfig, source: data.Source) -> Functions:
     """Returns the functions of the members that a config stands for.
 
     Args:
-      config: a group's, or that of one of its stages.
+      stage: of a group's config, the only one or one of several.
       source: its data.
     """
 
+    config = stage.config
     stream = source.batches(
         seed=build.data_seed(config), n_critic=max(config.n_critic, 1), batch_size=config.batch_size
     )
     raw = stream[0]  # all members share their batches, and a source reads them outside of any trace
 
     def init(values: Mapping[str, Array]) -> Member:
-        own = with_values(config, values)
+        own = stage.with_values(values)
         state = build.build(own).init(jax.random.key(own.seed), source.prepare(raw))
         return Member(state, dict(values), jnp.int32(0))
 
     def step(member: Member, batch: Batch) -> tuple[Member, dict[str, Array]]:
-        own, old = with_values(config, member.values), member.state
+        own, old = stage.with_values(member.values), member.state
         state, metrics = train_step(
             old,
             with_conditions(batch, old, source.conditions),
@@ -136,7 +139,10 @@ def functions(config: ConfigDict, source: data.Source) -> Functions:
         kept = jax.tree_util.tree_map_with_path(keep, state, old)
         return Member(kept, member.values, failed), metrics
 
-    return Functions(init, step, build.build(config))
+    def gan_of(member: Member) -> tuple[GAN, GANState]:
+        return build.build(stage.with_values(member.values)), member.state
+
+    return Functions(init, step, build.build(config), gan_of)
 
 
 def pad_members(members: PyTree, devices: int) -> PyTree:

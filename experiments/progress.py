@@ -64,6 +64,11 @@ def check(config: ConfigDict) -> None:
     if own:
         data.open_spec(**_scored_data(config))
         return
+    if "real" not in build.spec_of(config).fields:
+        raise SetupError(
+            f"score.metric {config.score.get('metric')}: {config.data.name} has no samples called real to"
+            " hold those of the system against; give a measure of the system's own"
+        )
     valid = tuple(scores.MEANINGS if points else IMAGE_METRICS.values())
     if config.score.metric not in valid:
         raise unknown("score.metric", config.score.metric, valid)

@@ -33,9 +33,10 @@ def curves(lines: Sequence[Mapping[str, float]]) -> str:
     """A panel for each kind of curve, one for every other metric."""
     steps = [line["step"] for line in lines]
     known = {name for names in PANELS.values() for name in names}
-    others = [name for name in lines[-1] if name not in known and name != "step"]
+    seen = dict.fromkeys(name for line in lines for name in line)  # stages may log different things
+    others = [name for name in seen if name not in known and name != "step"]
     logged = {
-        title: [name for name in names if name in lines[-1]]
+        title: [name for name in names if name in seen]
         for title, names in [*PANELS.items(), *((name, (name,)) for name in others)]
     }
     panels = {title: names for title, names in logged.items() if names}
@@ -51,7 +52,7 @@ def curves(lines: Sequence[Mapping[str, float]]) -> str:
         axes.grid(alpha=0.3)
         if len(names) > 1:
             axes.legend(frameon=False)
-        if title == "gradients' norms" and all(line[name] > 0 for line in lines for name in names):
+        if title == "gradients' norms" and all(line.get(name, 1) > 0 for line in lines for name in names):
             axes.set_yscale("log")
     for axes in places[len(panels) :]:
         axes.set_visible(False)

@@ -58,6 +58,10 @@ def read_config(directory: Path) -> ConfigDict:
     found = workdir.read_json(directory / "config.json")
     workdir.check_version(directory, found)
     config = ConfigDict(found)
+    data_section = config.get("data", {})
+    if data_section.get("name") == "folder" and not Path(data_section.get("path") or "").is_dir():
+        # Its pictures have moved, and sampling needs none of them; --data.path says where they are.
+        data_section.path = ""
     build.check_all(config)
     return config
 
@@ -194,6 +198,8 @@ def asked(run: Run, *, truncation: float | None = None) -> Asked:
       run: restored.
       truncation: bound on every coordinate of the latents; None for no bound.
     """
+    if truncation is not None and not build.takes(build.factory_of(run.config), "prior"):
+        raise SetupError(f"--truncation bounds latents: system {run.config.gan.name} draws none")
     conditions = data.open_conditions(**run.config.data)
     needs = sampling.missing(run.gan, conditions)
     source = data.open_source(**run.config.data) if needs else None

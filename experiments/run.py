@@ -29,7 +29,10 @@ def main(argv: list[str]) -> None:
     workdir.check_owner(directory, config)
     mesh = parallel.device_mesh()
     for stage in build.stage_configs(config):
-        parallel.check_batch_size(stage.config.batch_size, mesh.size)
+        # Under pmap each device cuts its own rows into slices.
+        pmapped = config.get("parallel", "jit") == "pmap"
+        slices = stage.config.get("accumulate", 1) if pmapped else 1
+        parallel.check_batch_size(stage.config.batch_size, mesh.size * slices)
     parts = training.parts(config)
     for part in parts:
         if part.source.num_skipped:

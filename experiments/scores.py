@@ -1,5 +1,6 @@
 """How near a population's samples are to the truth, where the truth is known."""
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -37,14 +38,22 @@ MEANINGS = {
 OF_MODES = ("modes", "high_quality", "kl_modes")  # only where a problem has modes
 
 
-def draw(gan: GAN, source: data.Source, config: ConfigDict) -> Callable[[GANState], Any]:
-    """Returns a function of all members' states that draws from each by the same latents: (P, N, ...)."""
+# A member to its system, with its own numbers, and its state; None where members are states of one system.
+GANOf = Callable[[Any], tuple[GAN, GANState]] | None
+
+
+def draw(gan: GAN, source: data.Source, config: ConfigDict, gan_of: GANOf = None) -> Callable[[Any], Any]:
+    """Returns a function of all members that draws from each by the same latents: (P, N, ...)."""
     rows = np.arange(NUM_IMAGES if source.spec.images else NUM_POINTS)
     key = jax.random.fold_in(jax.random.key(config.data.seed), SAMPLE_KEY)
-    sample = sampling.sampler(gan, source.conditions)
+
+    def sample(member: Any, key: Array, rows: Array, given: Mapping[str, Array]) -> Any:
+        own, state = gan_of(member) if gan_of else (gan, member)
+        return sampling.sampler(own, source.conditions)(state, key, rows, given)
+
     drawn = jax.jit(jax.vmap(sample, (0, None, None, None)))
     given = sampling.of_sources(gan, source, rows)
-    return lambda state: jax.tree.map(np.asarray, drawn(state, key, rows, given))
+    return lambda members: jax.tree.map(np.asarray, drawn(members, key, rows, given))
 
 
 def held_out(problem: data.Problem, config: ConfigDict, number: int = 0) -> np.ndarray:
@@ -112,24 +121,26 @@ def of_translations(source: data.Source) -> Callable[[Mapping[str, np.ndarray]],
 
 
 def of_measures(
-    gan: GAN, source: data.Source, config: ConfigDict
-) -> Callable[[GANState], dict[str, np.ndarray]]:
-    """Returns a function of all members' states to their systems' own measures by name, (P,) each."""
+    gan: GAN, source: data.Source, config: ConfigDict, gan_of: GANOf = None
+) -> Callable[[Any], dict[str, np.ndarray]]:
+    """Returns a function of all members to their systems' own measures by name, (P,) each."""
     if not gan.measures:
-        return lambda state: {}
+        return lambda members: {}
     key = jax.random.fold_in(jax.random.key(config.data.seed), measuring.MEASURE_KEY)
     real = measuring.examples(source, measuring.rows_of(source, NUM_POINTS), key)
-    per_row = {
-        name: jax.jit(jax.vmap(measure.per_row, (0, None, None))) for name, measure in gan.measures.items()
-    }
 
-    def score(state: GANState) -> dict[str, np.ndarray]:
+    @jax.jit
+    @functools.partial(jax.vmap, in_axes=(0, None))
+    def per_row(member: Any, real: Mapping[str, Any]) -> dict[str, dict[str, Array]]:
+        own, state = gan_of(member) if gan_of else (gan, member)
+        return {name: measure.per_row(state, real, key) for name, measure in own.measures.items()}
+
+    def score(members: Any) -> dict[str, np.ndarray]:
         found = {}
-        for name, function in per_row.items():
-            rows = jax.tree.map(np.asarray, function(state, real, key))
+        for name, rows in jax.tree.map(np.asarray, per_row(members, real)).items():
             count = len(next(iter(rows.values())))
-            members = [{x: y[i] for x, y in rows.items()} for i in range(count)]
-            found[name] = np.array([gan.measures[name].reduce(member) for member in members])
+            each = [{x: y[i] for x, y in rows.items()} for i in range(count)]
+            found[name] = np.array([gan.measures[name].reduce(one) for one in each])
         return found
 
     return score
@@ -162,20 +173,27 @@ def _names(gan: GAN, source: data.Source) -> Mapping[str, Any]:
 
 
 def measure(
-    gan: GAN, source: data.Source, config: ConfigDict
-) -> Callable[[GANState], dict[str, np.ndarray]]:
-    """Returns a function of all members' states to their scores by name, (P,); see :func:`meanings`."""
-    own = of_measures(gan, source, config)
+    gan: GAN, source: data.Source, config: ConfigDict, gan_of: GANOf = None
+) -> Callable[[Any], dict[str, np.ndarray]]:
+    """Returns a function of all members to their scores by name, (P,) each; see :func:`meanings`.
+
+    Args:
+      gan: the system, with the numbers of any member.
+      source: its data.
+      config: its config.
+      gan_of: a member to its system and its state; None where members are states of ``gan``.
+    """
+    own = of_measures(gan, source, config, gan_of)
     if source.spec.images:
         return own
-    samples = draw(gan, source, config)
+    samples = draw(gan, source, config, gan_of)
     if source.problem is not None:
         score: Callable[[Any], dict[str, np.ndarray]] = of_points(source.problem, config)
     elif _names(gan, source):
         score = of_translations(source)
     else:
         return own
-    return lambda state: {**score(samples(state)), **own(state)}
+    return lambda members: {**score(samples(members)), **own(members)}
 
 
 def floor(problem: data.Problem, config: ConfigDict) -> dict[str, float]:

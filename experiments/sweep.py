@@ -222,7 +222,7 @@ def plan(group: population.Group) -> Plan:
     parts = []
     for stage in stages:
         source = data.open_source(**stage.config.data)
-        functions = population.functions(stage.config, source)
+        functions = population.functions(stage, source)
         parts.append(Part(stage.until, stage.config, functions, source, stage.carry))
     mesh = parallel.device_mesh(jax.devices()[: len(group.indices)], axis=parallel.MEMBERS_AXIS)
     values = {name: column[0] for name, column in group.values.items()}
@@ -380,9 +380,11 @@ def train(plan: Plan, directory: Path, title: str, signals: Sequence[int]) -> No
                 number = stage_of(untils, step)
                 part = plan.parts[number]
                 if number not in measures:
-                    measures[number] = scores.measure(part.functions.gan, part.source, part.config)
+                    measures[number] = scores.measure(
+                        part.functions.gan, part.source, part.config, part.functions.gan_of
+                    )
                 # One that failed stands still, and is no point of a curve.
-                found = measures[number](own(plan, state.state))
+                found = measures[number](own(plan, state))
                 values |= {x: np.where(failed == 0, y, np.nan) for x, y in found.items()}
             file.write(json.dumps({"step": step, **{x: finite(y) for x, y in values.items()}}) + "\n")
             file.flush()
@@ -409,7 +411,9 @@ def train(plan: Plan, directory: Path, title: str, signals: Sequence[int]) -> No
     last = plan.parts[-1]
     results.write_group(
         directory,
-        samples=scores.draw(last.functions.gan, last.source, last.config)(own(plan, trained.state.state)),
+        samples=scores.draw(last.functions.gan, last.source, last.config, last.functions.gan_of)(
+            own(plan, trained.state)
+        ),
         failed=np.asarray(own(plan, trained.state.failed)),
         seconds=trained.seconds,
         in_turn=in_turn,

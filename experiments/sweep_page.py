@@ -276,7 +276,7 @@ def correlation(run: Run, metric: str) -> float:
     """Spearman's rank correlation over a run of the critic's loss and a metric; NaN if one stands still."""
     from scipy import stats
 
-    if metric not in run.curves:
+    if metric not in run.curves or "critic_loss" not in run.curves:
         return math.nan
     pairs = [
         pair for pair in zip(run.curves["critic_loss"], run.curves[metric], strict=True) if None not in pair
@@ -452,7 +452,7 @@ def write(
         if number == 0:
             parts.append(ranking(layout, metric) if found else "")
             parts.append(f"<h2>Learning curves</h2>{''.join(curves(layout, x) for x in (metric, *shown))}")
-            if found and steps >= MIN_SIGNAL:
+            if found and steps >= MIN_SIGNAL and any("critic_loss" in run.curves for run in runs):
                 parts.append(
                     "<h2>Is the critic's loss a measure of progress?</h2><p>Spearman's rank correlation,"
                     f" within a run, of the critic's loss with {metric} at {steps} steps. An estimate of"

@@ -101,7 +101,7 @@ def kind_of(annotation: Any) -> Kind:
 def kinds(function: Callable[..., Any]) -> dict[str, Kind]:
     """Returns the kinds of a function's annotated hyper-parameters, by name."""
     found = {}
-    for name, parameter in inspect.signature(function).parameters.items():
+    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
         if get_origin(parameter.annotation) is Annotated:
             found[name] = kind_of(parameter.annotation)
     return found

@@ -43,6 +43,14 @@ def _matching(old: PyTree, fresh: PyTree) -> PyTree:
     return jax.tree_util.tree_map_with_path(choose, fresh)
 
 
+def _alike(old: PyTree, fresh: PyTree) -> bool:
+    def shapes(tree: PyTree) -> PyTree:
+        return jax.tree.map(lambda x: (x.shape, x.dtype), tree)
+
+    same_structure: bool = jax.tree.structure(old) == jax.tree.structure(fresh)  # type: ignore[operator]
+    return same_structure and shapes(old) == shapes(fresh)
+
+
 def _grown_player(old: Any, fresh: Any) -> Any:
     if old is None or fresh is None:
         return fresh
@@ -53,8 +61,9 @@ def _grown_player(old: Any, fresh: Any) -> Any:
 def grow(old: GANState, fresh: GANState) -> GANState:
     """Carries over all that both stages have by name and shape, and starts the optimisers afresh.
 
-    Parameters, collections and averages that only the new stage has begin as initialised; clocks, the key
-    and ``extra`` go on.
+    Parameters, collections and averages that only the new stage has begin as initialised; clocks and the
+    key go on. What an owner has in ``extra`` goes on if all of it has the same shapes, and begins afresh if
+    not: a pool of small images is of no use to a critic of large ones.
 
     Args:
       old: the last state of the stage before.
@@ -71,7 +80,10 @@ def grow(old: GANState, fresh: GANState) -> GANState:
         key=old.key,
         generator=_grown_player(old.generator, fresh.generator),
         critic=_grown_player(old.critic, fresh.critic),
-        extra=_matching(old.extra, fresh.extra),
+        extra={
+            name: old.extra[name] if _alike(old.extra.get(name), values) else values
+            for name, values in fresh.extra.items()
+        },
     )
 
 

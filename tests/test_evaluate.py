@@ -142,7 +142,7 @@ def test_scores_are_of_the_last_stage(network, tmp_path, capsys):
     capsys.readouterr()
     assert main(evaluate, f"--workdir={directory}", "--num=32", "--every", "--metrics=fcd") == 0
     out = capsys.readouterr().out
-    assert out.splitlines()[0] == "step 4 is of stage 1 of 2: skipped"
+    assert out.splitlines()[0] == "step 5 is of stage 1 of 2: skipped"
     results = scored(directory / "scores.json")
     assert [each["receipt"]["scored"]["step"] for each in results] == [8, 12]
     assert all(each["receipt"]["generated"]["shape"] == [28, 28, 1] for each in results)

@@ -236,3 +236,49 @@ def test_stages_that_do_not_fit_are_refused_in_a_line(config_file):
             config.stages = entries
         with pytest.raises(SetupError, match=message):
             build.stage_configs(config)
+
+
+def test_a_signal_between_two_stages_saves_the_state_before_the_carry(
+    whole, config_file, tmp_path, monkeypatch
+):
+    config = tmp_path / "rare.py"
+    text = config_file.read_text()
+    config.write_text(text.replace("config.checkpoint_every = 1", "config.checkpoint_every = 5"))
+    grow = CARRIES["grow"]
+
+    def interrupted(old, fresh):
+        if not isinstance(old.step, jax.core.Tracer):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return grow(old, fresh)
+
+    monkeypatch.setitem(CARRIES, "grow", interrupted)
+    arguments = (f"--config={config}", f"--workdir={tmp_path}/run")
+    assert main(run, *arguments) == 128 + signal.SIGTERM
+    assert max(int(x.name) for x in (tmp_path / "run" / "checkpoints").iterdir()) == 6
+    monkeypatch.undo()
+    assert main(run, *arguments) == 0
+    assert final(tmp_path / "run") == final(whole)
+
+
+def test_a_pool_whose_images_have_another_size_begins_afresh(stages):
+    (_, old), (_, fresh) = stages
+
+    def pool(size, filled):
+        return {"samples": jnp.zeros((4, size, size, 1)), "filled": jnp.int32(filled)}
+
+    old = old.replace(extra={**old.extra, "pool": pool(8, 4), "k": jnp.float32(0.5)})
+    fresh = fresh.replace(extra={**fresh.extra, "pool": pool(16, 0), "k": jnp.float32(0)})
+    extra = CARRIES["grow"](old, fresh).extra
+    assert (int(extra["pool"]["filled"]), float(extra["k"])) == (0, 0.5)
+
+
+def test_a_stages_own_value_is_no_members(config_file):
+    config = cli.load(str(config_file)).values
+    first, second = (dict(stage) for stage in config.stages)
+    with config.unlocked():
+        config.stages = (first, {**second, "optimizers.critic.learning_rate": 1e-5})
+    values = {"optimizers.critic.learning_rate": 0.5, "optimizers.generator.learning_rate": 0.25, "seed": 3}
+    found = [stage.with_values(values) for stage in build.stage_configs(config)]
+    assert [x.optimizers.critic.learning_rate for x in found] == [0.5, 1e-5]
+    assert [x.optimizers.generator.learning_rate for x in found] == [0.25, 0.25]
+    assert [x.seed for x in found] == [3, 3]

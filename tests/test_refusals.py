@@ -10,7 +10,7 @@ import pytest
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments import build, cli, run, sample
+from experiments import build, cli, evaluate, run, sample
 from jaxgan import penalties
 from jaxgan.errors import SetupError
 from tests.commands import ROOT, TINY, execute, main
@@ -286,3 +286,67 @@ def test_batches_may_have_a_seed_of_their_own():
     own = cli.read_config([*arguments, "--config.data.seed=100"], flags.FlagValues(), "").values
     assert (own.seed, build.data_seed(own)) == (3, 100)
     build.check(own)
+
+
+@pytest.mark.parametrize(
+    ("base", "field", "value", "message"),
+    [
+        ("dcgan_mnist", "stages", 5, "stages is 5: give a tuple of sections"),
+        ("dcgan_mnist", "stages", ("a",), "give a tuple of sections"),
+        ("dcgan_mnist", "stages", ({"until": 3000, "seed": 1},), "has a seed, which is the whole run's"),
+        ("dcgan_mnist", "gan.loss", ["hinge"], r"unknown gan\.loss"),
+        ("dcgan_mnist", "optimizers", "adam", "optimizers is 'adam': give a section"),
+        ("dcgan_mnist", "optimizers.critic", "adam", "optimizers.critic is 'adam': give a section"),
+        ("dcgan_mnist", "models.generator", "family", "models.generator is 'family': give a section"),
+        ("dcgan_mnist", "optimizers.critic.groups", "x", "groups is 'x': give a section for each group"),
+        ("dcgan_mnist", "latent.bound", 1.0, "unknown latent field 'bound'"),
+        (
+            "dcgan_mnist",
+            "ema_decay",
+            {"schedule": "linear", "init_value": 0.0, "end_value": 1.0, "steps": 3},
+            "unknown ema_decay argument 'steps'",
+        ),
+        ("vae_mnist", "n_critic", 5, "n_critic is 5: system vae has no critic, give 0"),
+        ("cyclegan_rings", "latent", {"prior": "normal", "dim": 2}, "system cyclegan draws no latents"),
+        ("cyclegan_rings", "gan.loss", "relativistic_average", "judge each sample by itself"),
+        (
+            "cyclegan_rings",
+            "remedies",
+            {"top_k": {"share": 0.5, "decay": 0.9}},
+            "judge each sample by itself",
+        ),
+    ],
+)
+def test_what_a_config_cannot_say_is_refused_before_any_data_is_opened(base, field, value, message):
+    config = cli.with_values(cli.load(f"{base}.py").values, {field: value})
+    with pytest.raises(SetupError, match=message) as error:
+        checked(config)
+    assert "\n" not in str(error.value)
+
+
+def checked(config):
+    build.check_all(config)
+    build.build(config)
+
+
+@pytest.mark.parametrize(
+    ("trained", "held_out", "refused"),
+    [
+        (None, "test", True),
+        ("train", "test", False),
+        ("train", "train[:100]", True),
+        ("train[:500]", "train", True),
+    ],
+)
+def test_what_was_trained_on_is_not_held_out(trained, held_out, refused):
+    config = cli.load("dcgan_mnist.py").values
+    with config.unlocked():
+        config.data.split = trained
+    fields = config.data.to_dict()
+    if refused:
+        with pytest.raises(SetupError, match="has seen that split"):
+            evaluate.check_held_out(held_out, fields, config)
+    else:
+        evaluate.check_held_out(held_out, fields, config)
+    evaluate.check_held_out(held_out, {**fields, "name": "folder"}, config)
+    evaluate.check_held_out(held_out, fields, None)

@@ -14,6 +14,7 @@ import numpy as np
 import optax
 
 from jaxgan import latents
+from jaxgan.errors import SetupError
 from jaxgan.gans import passes
 from jaxgan.hyper import NotNegative
 from jaxgan.losses import LossPair
@@ -65,6 +66,8 @@ def cyclegan(
       the identities by name. ``sample`` reads ``a`` and ``b`` and returns ``a``, ``a_to_b``, ``a_cycle``
       and the same from ``b``. Its measure is ``cycle_error``, which the identity map brings to 0 as well.
     """
+    if not isinstance(loss, LossPair) or loss.relativistic:
+        raise SetupError("CycleGAN's critics judge each sample by itself: give a gan.loss that does so")
 
     def translate(run: Any, a: Array, b: Array) -> dict[str, Array]:
         a_to_b, b_to_a = run(a, "a_to_b"), run(b, "b_to_a")
