@@ -70,6 +70,7 @@ OF_THE_RUN = (
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 PARALLEL = ("jit", "pmap")
 
+PATH_LENGTH = "path_length"  # the one penalty that is on the generator
 AUGMENTATIONS: Mapping[str, Callable[..., Any]] = {"instance_noise": noise.instance_noise}
 POOLS: Mapping[str, Callable[..., pools.Pool]] = {"replay": pools.replay, "history": pools.history}
 
@@ -233,10 +234,13 @@ def _check_sections(config: ConfigDict, factory: Callable[..., GAN]) -> None:
 
 
 def _check_penalty(name: str, values: ConfigDict) -> None:
-    if name not in penalties_module.PENALTIES:
-        raise unknown("penalty", name, penalties_module.PENALTIES)
-    # The table's entries take any option, those they call do not: "r1" stands for r1_penalty.
-    function = getattr(penalties_module, f"{name.removesuffix('_penalty')}_penalty")
+    known = (*penalties_module.PENALTIES, PATH_LENGTH)
+    if name not in known:
+        raise unknown("penalty", name, known)
+    function: Callable[..., Any] = regularizers.path_length
+    if name != PATH_LENGTH:
+        # The table's entries take any option, those they call do not: "r1" stands for r1_penalty.
+        function = getattr(penalties_module, f"{name.removesuffix('_penalty')}_penalty")
     own = {field: value for field, value in values.items() if field not in ("weight", "every")}
     hyper.check_fields(f"penalties.{name}", own, function, extra=("weight", "every"))
     if "weight" not in values:
@@ -354,7 +358,10 @@ def _regularizers(config: ConfigDict) -> dict[str, regularizers.Regularizer]:
             continue
         own = {field: value for field, value in values.items() if field not in ("weight", "every")}
         weight = schedules.build(_plain(values.weight), f"penalties.{name}.weight")
-        term = regularizers.penalty(name, weight=weight, **own)
+        if name == PATH_LENGTH:
+            term = regularizers.path_length(weight=weight, **own)
+        else:
+            term = regularizers.penalty(name, weight=weight, **own)
         found[name] = regularizers.every(values.get("every", 1), term)
     return found
 

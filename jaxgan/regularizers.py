@@ -1,8 +1,10 @@
 """Regularisers: terms that a system adds to a player's loss, each update or every so many.
 
-A critic's regulariser sees a :class:`Critique`. Penalties on a slope are those of :mod:`jaxgan.penalties`.
+A critic's regulariser sees a :class:`Critique`, a generator's a :class:`Synthesis`. Penalties on a critic's
+slope are those of :mod:`jaxgan.penalties`.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -11,11 +13,13 @@ import jax.numpy as jnp
 
 from jaxgan import parallel, penalties, schedules
 from jaxgan.errors import unknown
+from jaxgan.hyper import Unit
 from jaxgan.state import GANState
 
 Array = jax.Array
 PyTree = Any
 
+EPSILON = 1e-8  # inside the root: √ has no derivative at 0
 LAZY = "lazy"  # the name in ``GANState.extra`` of what lazy terms were when they were last computed
 
 
@@ -46,6 +50,25 @@ class Critique(NamedTuple):
     keys: Array
 
 
+class Synthesis(NamedTuple):
+    """What a generator's regulariser sees.
+
+    Attributes:
+      generate: ``generate(w) -> samples``, (B, dim) codes to (B, ...) samples under the conditions of the
+        update. It advances no state.
+      w: (B, dim) codes of the update: latents, or what a mapping network made of them.
+      params: the generator's parameters.
+      state: the game's state; its ``extra`` is what earlier regularisers left.
+      keys: (B,) PRNG keys, one a row.
+    """
+
+    generate: Callable[[Array], Array]
+    w: Array
+    params: PyTree
+    state: GANState
+    keys: Array
+
+
 class Regularizer(NamedTuple):
     """A term of a loss.
 
@@ -53,14 +76,16 @@ class Regularizer(NamedTuple):
       term: ``term(seen) -> (value, metrics, extra)``, its weight applied, with the new ``GANState.extra``.
       metrics: the names of its metrics.
       extra: what it adds to ``GANState.extra`` at the start, under its own names.
-      per_sample: whether it needs the critic's gradient sample by sample, and so a critic that does not mix
-        the samples of a batch.
+      per_sample: whether it needs the player's gradient sample by sample, and so a network that does not
+        mix the samples of a batch.
+      player: whose loss it is a term of, ``critic`` or ``generator``.
     """
 
     term: Callable[[Any], tuple[Array, dict[str, Array], PyTree]]
     metrics: tuple[str, ...]
     extra: Mapping[str, PyTree] = {}
     per_sample: bool = False
+    player: str = "critic"
 
 
 def penalty(name: str, *, weight: Any, **hyper: Any) -> Regularizer:
@@ -113,7 +138,42 @@ def real_sign(*, decay: float) -> Regularizer:
     return Regularizer(term, (name,), {name: jnp.float32(0)})
 
 
-def every(interval: int, regularizer: Regularizer, player: str = "critic") -> Regularizer:
+def path_length(*, weight: Any, decay: Unit = 0.01) -> Regularizer:
+    """Asks for samples that move as far wherever in the space of codes one takes a step.
+
+    (‖Jᵀ y‖ − a)²,  J = ∂G/∂w,  y ~ N(0, I) / √pixels, one a sample;  a ← a + decay · (E‖Jᵀ y‖ − a)
+
+    a, from 0, moves before it is compared, and the gradient passes through the step. It is
+    ``state.extra["path_length"]`` and logged, as is the term.
+
+    Args:
+      weight: a number or a schedule of the step.
+      decay: of the average.
+
+    References:
+      Karras et al., 2020, Analyzing and Improving the Image Quality of StyleGAN, section 3.2,
+      https://arxiv.org/abs/1912.04958
+    """
+    name = "path_length"
+
+    def term(seen: Synthesis) -> tuple[Array, dict[str, Array], PyTree]:
+        samples, pull = jax.vjp(seen.generate, seen.w)
+        pixels = math.prod(samples.shape[1:-1])  # 1 for points
+        noise = jax.vmap(lambda key: jax.random.normal(key, samples.shape[1:], samples.dtype))(seen.keys)
+        (slope,) = pull(noise / math.sqrt(pixels))
+        lengths = jnp.sqrt(jnp.sum(jnp.square(slope), -1) + EPSILON)
+        mean = seen.state.extra[name]
+        mean = mean + decay * (parallel.global_mean(jnp.mean(lengths)) - mean)
+        value = schedules.at(weight, seen.state.step) * jnp.mean(jnp.square(lengths - mean))
+        kept = jax.lax.stop_gradient(mean)
+        metrics = {name: value, f"{name}_mean": kept}
+        return value, metrics, {**seen.state.extra, name: kept}
+
+    extra = {name: jnp.float32(0)}
+    return Regularizer(term, (name, f"{name}_mean"), extra, per_sample=True, player="generator")
+
+
+def every(interval: int, regularizer: Regularizer) -> Regularizer:
     """Computes a regulariser at every ``interval``-th update of its player alone, times ``interval``.
 
     The first update computes it. Between, its metrics keep their last value, and no arithmetic is spent on
@@ -122,7 +182,6 @@ def every(interval: int, regularizer: Regularizer, player: str = "critic") -> Re
     Args:
       interval: updates from one to the next; 1 changes nothing.
       regularizer: the term.
-      player: whose updates are counted, ``critic`` or ``generator``.
 
     References:
       Karras et al., 2020, Analyzing and Improving the Image Quality of StyleGAN, section 4.1,
@@ -142,7 +201,7 @@ def every(interval: int, regularizer: Regularizer, player: str = "critic") -> Re
         def skip() -> tuple[Array, dict[str, Array], PyTree]:
             return jnp.float32(0), kept, seen.state.extra
 
-        due = getattr(seen.state, player).updates % interval == 0
+        due = getattr(seen.state, regularizer.player).updates % interval == 0
         # `experiments.costs` reads the interval from the name.
         with jax.named_scope(f"every_{interval}"):
             return jax.lax.cond(due, compute, skip)

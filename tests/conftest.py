@@ -59,7 +59,11 @@ def tiny_gan(
 ):
     """A DCGAN of a few hundred parameters, made by the same code as the large ones."""
     tx = optimizer or optimizers.build("adam", learning_rate=1e-3, b1=0.5)
-    weighted = {penalty: regularizers.penalty(penalty, weight=10.0)} if penalty else {}
+    weighted = {}
+    if penalty == "path_length":
+        weighted = {penalty: regularizers.path_length(weight=10.0)}
+    elif penalty:
+        weighted = {penalty: regularizers.penalty(penalty, weight=10.0)}
     return adversarial(
         dcgan.Generator(size, 1, 4, norm="batch", dtype=dtype),
         dcgan.Critic(4, norm=norm, dtype=dtype),

@@ -75,6 +75,7 @@ KNOWS = {
     "jaxgan.penalties": ["jaxgan.hyper"],
     "jaxgan.regularizers": [
         "jaxgan.errors",
+        "jaxgan.hyper",
         "jaxgan.parallel",
         "jaxgan.penalties",
         "jaxgan.schedules",

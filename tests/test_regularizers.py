@@ -12,12 +12,22 @@ import pytest
 from jaxgan import latents, losses, parallel
 from jaxgan.errors import SetupError
 from jaxgan.gans import passes
+from jaxgan.gans.adversarial import adversarial
 from jaxgan.models import mlp
-from jaxgan.regularizers import LAZY, Regularizer, every, initial_extra, penalty, real_sign
+from jaxgan.regularizers import (
+    LAZY,
+    Regularizer,
+    Synthesis,
+    every,
+    initial_extra,
+    path_length,
+    penalty,
+    real_sign,
+)
 from jaxgan.views.augmentation import Augmentation
 from jaxgan.views.pool import replay
-from tests.conftest import example, fakes_of, losses_of
-from tests.points import assert_devices_agree, game, points_batch, stepper
+from tests.conftest import example, fakes_of, losses_of, tiny_batch, tiny_gan
+from tests.points import PRIOR, assert_devices_agree, game, points_batch, stepper
 
 RATE = 0.01
 CLOSE = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
@@ -79,20 +89,6 @@ def test_a_lazy_term_is_due_by_the_critics_own_updates(n_critic):
 def test_a_lazy_term_at_every_update_is_the_plain_one():
     term = penalty("r1", weight=1.0)
     assert every(1, term) is term
-
-
-def test_a_term_may_be_due_by_the_generators_updates():
-    gan = quadratic(regularizers={"r1": every(2, penalty("r1", weight=1.0), player="generator")})
-    state, data = begin(gan)
-    loss = losses_of(gan, "critic")
-    values = []
-    for updates in range(4):
-        now = state.replace(
-            generator=state.generator.replace(updates=jnp.int32(updates)),
-            critic=state.critic.replace(updates=jnp.int32(1)),
-        )
-        values.append(float(loss(now, data, state.key)[0]))
-    assert values[0] == values[2] > values[1] == values[3]
 
 
 def test_weights_may_be_schedules_of_the_games_step():
@@ -265,3 +261,73 @@ def test_eight_devices_agree_with_one(how):
 def test_an_unknown_penalty_is_refused():
     with pytest.raises(SetupError, match="unknown penalty 'r3': did you mean 'r"):
         penalty("r3", weight=1.0)
+
+
+class Linear(nn.Module):
+    """G(z) = z W, whose Jacobian is W everywhere."""
+
+    @nn.compact
+    def __call__(self, z, train):
+        return z @ self.param("w", nn.initializers.normal(1.0), (z.shape[-1], 2))
+
+
+def linear_game(**options):
+    return adversarial(
+        Linear(),
+        mlp.Critic((8,)),
+        loss=losses.get("wasserstein"),
+        generator_tx=optax.sgd(RATE),
+        critic_tx=optax.sgd(0.0),
+        prior=PRIOR,
+        **options,
+    )
+
+
+def test_path_length_of_a_linear_generator_is_its_formula():
+    decay, weight = 0.25, 3.0
+    term, keys = path_length(weight=weight, decay=decay), jax.random.split(jax.random.key(1), 64)
+    w = np.array([[1.0, -2.0, 0.5], [0.0, 1.5, 1.0]])  # two codes to one row of three pixels
+    state, _ = begin(linear_game(regularizers={"path_length": term}))
+    state = state.replace(extra={"path_length": jnp.float32(0.8)})
+
+    def generate(z):
+        return (z @ jnp.asarray(w, jnp.float32)).reshape(len(z), 1, 3, 1)
+
+    seen = Synthesis(generate, jnp.ones((64, 2)), {}, state, keys)
+    value, metrics, extra = term.term(seen)
+    noise = np.stack([jax.random.normal(key, (1, 3, 1)) for key in keys]).reshape(64, 3)
+    lengths = np.linalg.norm(noise.astype(np.float64) @ w.T / np.sqrt(3), axis=1)
+    mean = 0.8 + decay * (lengths.mean() - 0.8)
+    CLOSE(extra["path_length"], mean)
+    CLOSE(metrics["path_length_mean"], mean)
+    CLOSE(value, weight * np.mean((lengths - mean) ** 2))
+    # E‖Wᵀy‖² = ‖W‖²_F / pixels, here over many draws.
+    many = jax.random.split(jax.random.key(2), 20_000)
+    draws = jax.vmap(lambda key: jax.random.normal(key, (3,)))(many) / np.sqrt(3)
+    np.testing.assert_allclose(np.mean(np.sum((draws @ w.T) ** 2, 1)), np.sum(w**2) / 3, rtol=0.03)
+
+
+@pytest.mark.parametrize("n_critic", [1, 2])
+def test_a_generators_lazy_term_is_due_by_its_own_updates(n_critic):
+    term = every(3, path_length(weight=1.0))
+    gan = linear_game(regularizers={"path_length": term})
+    plain = linear_game()
+    state, _ = begin(gan, n_critic)
+    step = jax.jit(stepper(gan))
+    values = []
+    for t in range(5):
+        batch = points_batch(t, n_critic)
+        before, (state, metrics) = state, step(state, batch)
+        other, _ = jax.jit(stepper(plain))(before.replace(extra={}), batch)
+        moved = np.abs(state.generator.params["w"] - other.generator.params["w"]).max() > 1e-7
+        assert moved == (t % 3 == 0)
+        values.append(float(metrics["path_length"]))
+    assert values[0] == values[1] == values[2] != values[3] == values[4]
+
+
+def test_path_length_refuses_a_generator_that_mixes_samples():
+    gan = tiny_gan(norm="layer", size=8, penalty="path_length")
+    with pytest.raises(
+        SetupError, match=r"path_length need a gradient .* the generator mixes .*batch_stats"
+    ):
+        gan.init(jax.random.key(0), tiny_batch(size=8))

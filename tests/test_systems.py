@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import build, cli, systems
+from experiments import build, cli, costs, hlo, systems
 from jaxgan import data, gans, parallel
 from jaxgan.state import is_key, sha256
 from jaxgan.steps import train_step, with_conditions
@@ -116,6 +116,47 @@ def test_going_on_from_a_state_on_the_host_ends_in_the_same_bits(system):
     assert hashes[0] != sha256(state)
     clocks = {int(now.step), int(now.generator.updates)}
     assert clocks == {STEPS}
+
+
+def products(function, *arguments):
+    """The FLOPs of a compiled function's matrix products, of a lazy term its share of the calls."""
+    text = jax.jit(function).lower(*arguments).compile().as_text()
+    return sum(x.flops for x in costs.products(hlo.parse(text)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", gans.SYSTEMS)
+def test_a_step_multiplies_no_more_than_its_losses_and_one_pass_of_the_generator(system):
+    config, gan, source, _ = prepared(system)
+    with config.unlocked():
+        config.n_critic = min(config.n_critic, 1)
+    raw = source.batches(seed=0, n_critic=1, batch_size=BATCH)[0]
+    state = jax.jit(build.first_state(config, gan, source))()
+    batch = jax.tree.map(lambda x: x[0], with_conditions(source.prepare(raw), state, source.conditions))
+    key, params = jax.random.key(0), state.generator.params
+    fakes, _ = gan.generate(params, state, batch, key, advance=True)
+
+    def generator_pass(params, through):
+        made, pull = jax.vjp(lambda p: gan.generate(p, state, batch, key, advance=True)[0], params)
+        return made, pull(through)
+
+    # Whole numbers among the fakes, such as labels, have no gradient.
+    through = jax.tree.map(
+        lambda x: (
+            jnp.ones_like(x)
+            if jnp.issubdtype(x.dtype, jnp.floating)
+            else np.zeros(x.shape, jax.dtypes.float0)
+        ),
+        fakes,
+    )
+    both = jax.value_and_grad(gan.generator_loss, argnums=(0, 3), has_aux=True, allow_int=True)
+    parts = products(lambda p: generator_pass(p, through), params)
+    parts += products(lambda p, f: both(p, state, batch, f, key), params, fakes)
+    if gan.critic_loss is not None:
+        critic = jax.value_and_grad(gan.critic_loss, has_aux=True)
+        parts += products(lambda p, f: critic(p, state, batch, f, key), state.critic.params, fakes)
+    # Some of it is shared, such as what becomes of kernels before a convolution.
+    assert 0.8 * parts <= products(stepper(system), state, raw) <= 1.02 * parts
 
 
 @pytest.mark.parametrize("system", gans.SYSTEMS)

@@ -39,6 +39,7 @@ def get_config() -> ConfigDict:
                 "dragan": {"weight": 0.0, "every": 1, "target": 1.0, "std": 0.5},
                 "r1": {"weight": 0.0, "every": 1},
                 "r2": {"weight": 0.0, "every": 1},
+                "path_length": {"weight": 0.0, "every": 4, "decay": 0.01},
             },
             "optimizers": {
                 "generator": {"name": "adam", "learning_rate": 5e-4, "b1": 0.5, "b2": 0.999},

@@ -13,7 +13,7 @@ from jaxgan.errors import SetupError
 from jaxgan.gans import passes
 from jaxgan.hyper import Flag
 from jaxgan.losses import LossPair
-from jaxgan.regularizers import Critique, Regularizer, initial_extra
+from jaxgan.regularizers import Critique, Regularizer, Synthesis, initial_extra
 from jaxgan.state import GANState
 from jaxgan.steps import GAN, Aux, Batch
 from jaxgan.views.augmentation import Augmentation
@@ -22,10 +22,10 @@ from jaxgan.views.pool import POOL, Pool
 Array = jax.Array
 PyTree = Any
 
-# What would do instead of a critic's layers with these collections.
+# What would do instead of a player's layers with these collections.
 INSTEAD = {
-    "batch_stats": "give the critic norm layer, spectral or none",
-    "minibatch": "give the critic minibatch none",
+    "batch_stats": "give the {} norm layer, spectral or none",
+    "minibatch": "give the {} minibatch none",
 }
 
 
@@ -60,7 +60,7 @@ def adversarial(
       generator_tx: the generator's optimiser.
       critic_tx: the critic's optimiser, weight clipping included where the objective wants it.
       prior: (B,) PRNG keys to (B, dim) latents, e.g. ``partial(latents.normal, dim=100)``.
-      regularizers: terms added to the critic's loss, by name, in their order.
+      regularizers: terms added to the losses, each to that of its player, by name, in their order.
       augment: the view that the critic sees all samples through, in both players' updates.
       pool: past fakes that take the place of fresh ones in the critic's updates.
       feature_matching: whether the generator is to match the mean of the critic's features, in place of its
@@ -81,7 +81,9 @@ def adversarial(
       Goodfellow et al., 2014, https://arxiv.org/abs/1406.2661
       Salimans et al., 2016, Improved Techniques for Training GANs, https://arxiv.org/abs/1606.03498
     """
-    regularizers = dict(regularizers or {})
+    terms: dict[str, dict[str, Regularizer]] = {"critic": {}, "generator": {}}
+    for name, regularizer in (regularizers or {}).items():
+        terms[regularizer.player][name] = regularizer
 
     def asked(batch: Batch) -> tuple[Array, ...]:
         return tuple(batch["conditions"][name] for name in conditions)
@@ -100,11 +102,14 @@ def adversarial(
     def pair_at(step: Array) -> LossPair:
         return loss if isinstance(loss, LossPair) else loss(step)
 
+    def latents_of(batch: Batch, key: Array) -> Array:
+        keys = keys_for(key, passes.LATENTS, batch)
+        return passes.latents_for(prior, keys, batch.get("conditions", {}))
+
     def generate(
         params: PyTree, state: GANState, batch: Batch, key: Array, *, advance: bool
     ) -> tuple[PyTree, PyTree]:
-        keys = keys_for(key, passes.LATENTS, batch)
-        z = passes.latents_for(prior, keys, batch.get("conditions", {}))
+        z = latents_of(batch, key)
         samples, model_state = passes.forward(
             generator, params, state.generator.model_state, z, *asked(batch), advance=advance
         )
@@ -122,19 +127,21 @@ def adversarial(
             critic_inputs=given,
             critic_tx=critic_tx,
         )
-        mixing = [name for name in passes.MIXING if name in state.critic.model_state]
-        needing = [name for name, regularizer in regularizers.items() if regularizer.per_sample]
-        if needing and mixing:
-            raise SetupError(
-                f"penalties {', '.join(needing)} need a gradient for each sample, but the critic mixes"
-                f" the samples of a batch (its collection {mixing[0]!r}): {INSTEAD[mixing[0]]}"
-            )
+        for player, own in terms.items():
+            mixing = [name for name in passes.MIXING if name in getattr(state, player).model_state]
+            needing = [name for name, regularizer in own.items() if regularizer.per_sample]
+            if needing and mixing:
+                raise SetupError(
+                    f"penalties {', '.join(needing)} need a gradient for each sample, but the {player}"
+                    f" mixes the samples of a batch (its collection {mixing[0]!r}):"
+                    f" {INSTEAD[mixing[0]].format(player)}"
+                )
         if feature_matching and passes.features(critic, state.critic, *given) is None:
             raise SetupError(
                 "feature matching needs a critic that sows its 'features' into 'intermediates', as those of"
                 " jaxgan.models do"
             )
-        extra = initial_extra(regularizers)
+        extra = initial_extra(regularizers or {})
         if pool is not None:
             extra[POOL] = pool.init(given)
         return state.replace(extra=extra)
@@ -169,7 +176,7 @@ def adversarial(
         critique = Critique(
             judge(real, 0), judge(fake, 1), real[0], fake[0], real_logits, fake_logits, params, state, keys
         )
-        for regularizer in regularizers.values():
+        for regularizer in terms["critic"].values():
             term, reported, extra = regularizer.term(critique._replace(state=state.replace(extra=extra)))
             value, metrics = value + term, metrics | reported
         return value, Aux(metrics, model_state, extra)
@@ -191,12 +198,26 @@ def adversarial(
                 jnp.mean(passes.features(critic, player, *seen(inputs, side)), 0, dtype=jnp.float32)
                 for side, inputs in enumerate((real_inputs(batch), fakes))
             ]
-            difference = parallel.global_mean(means[0] - means[1])
-            return jnp.sum(jnp.square(difference)), Aux({}, None, state.extra)
-        pair, logits = pair_at(state.step), [judge(fakes, 1)]
-        if pair.relativistic:
-            logits.insert(0, judge(real_inputs(batch), 0))
-        return pair.generator(*logits), Aux({}, None, state.extra)
+            value = jnp.sum(jnp.square(parallel.global_mean(means[0] - means[1])))
+        else:
+            pair, logits = pair_at(state.step), [judge(fakes, 1)]
+            if pair.relativistic:
+                logits.insert(0, judge(real_inputs(batch), 0))
+            value = pair.generator(*logits)
+        metrics: dict[str, Array] = {}
+        extra, keys = state.extra, keys_for(key, passes.PENALTIES, batch)
+
+        def synthesise(z: Array) -> Array:
+            model_state = state.generator.model_state
+            return passes.forward(generator, params, model_state, z, *asked(batch), advance=False)[0]
+
+        for regularizer in terms["generator"].values():
+            seen_by = Synthesis(
+                synthesise, latents_of(batch, key), params, state.replace(extra=extra), keys
+            )
+            term, reported, extra = regularizer.term(seen_by)
+            value, metrics = value + term, metrics | reported
+        return value, Aux(metrics, None, extra)
 
     def sample(state: GANState, key: Array, asked_for: Batch) -> Array:
         z = passes.latents_for(prior, latents.row_keys(key, asked_for["row"]), asked_for)
