@@ -1,5 +1,6 @@
 """A run of two stages: α = 0 changes nothing, what both stages share is carried, and a resume is exact."""
 
+import csv
 import functools
 import json
 import os
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import build, cli, run, sample, training
+from experiments import build, cli, run, sample, sweep, training
 from jaxgan.errors import SetupError
 from jaxgan.gans import passes
 from jaxgan.layers import mean_pool, upsample
@@ -282,3 +283,15 @@ def test_a_stages_own_value_is_no_members(config_file):
     assert [x.optimizers.critic.learning_rate for x in found] == [0.5, 1e-5]
     assert [x.optimizers.generator.learning_rate for x in found] == [0.25, 0.25]
     assert [x.seed for x in found] == [3, 3]
+
+
+@pytest.mark.slow
+def test_a_sweep_of_two_stages_has_members_that_are_the_runs_alone(whole, config_file, tmp_path):
+    assert main(sweep, f"--config={config_file}", f"--workdir={tmp_path}/sweep", "--seeds=2") == 0
+    with (tmp_path / "sweep" / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["failed"] for row in rows] == ["", ""]
+    alone = json.loads((whole / "metrics.jsonl").read_text().splitlines()[-1])
+    for name in ("critic_loss", "generator_loss", "r1", "alpha", "real_sign"):
+        np.testing.assert_allclose(float(rows[0][name]), alone[name], rtol=2e-3, atol=1e-5, err_msg=name)
+    assert rows[0]["critic_loss"] != rows[1]["critic_loss"]
