@@ -18,7 +18,6 @@ from tqdm import tqdm
 from experiments import build, loop, pictures, sampling, workdir
 from experiments.progress import Progress
 from jaxgan import checkpoint, data, minibatch, parallel
-from jaxgan.errors import SetupError
 from jaxgan.stages import CARRIES, Stage, stage_of
 from jaxgan.state import GANState
 from jaxgan.steps import GAN, WATCHED, train_step, with_conditions
@@ -52,36 +51,10 @@ def parts(config: ConfigDict) -> list[Part]:
     stages = build.stage_configs(config)
     gans = [build.build(stage.config) for stage in stages]
     check_carries(stages, gans)
-    found = [
+    return [
         Part(stage.until, stage.config, gan, open_source(stage.config), stage.carry)
         for stage, gan in zip(stages, gans, strict=True)
     ]
-    for part in found:
-        check_step(part)
-    return found
-
-
-def check_step(part: Part) -> None:
-    """Traces a stage's step: what cannot be trained is refused before anything is written.
-
-    Raises:
-      SetupError: the step cannot be traced.
-    """
-    raw = part.source.batches(
-        seed=build.data_seed(part.config),
-        n_critic=max(part.config.n_critic, 1),
-        batch_size=part.config.batch_size,
-    )[0]
-    state = jax.eval_shape(build.initializer(part.config, part.gan))
-    try:
-        jax.eval_shape(step_of(part.gan, part.source, part.config), state, raw)
-    except SetupError:
-        raise
-    except Exception as error:  # whatever a model or a loss makes of its arguments
-        raise SetupError(
-            f"system {part.config.gan.name} cannot be trained as configured:"
-            f" {type(error).__name__}: {error}"
-        ) from error
 
 
 def check_carries(stages: list[build.StageConfig], gans: list[GAN]) -> None:
@@ -147,8 +120,10 @@ class Report:
             self._bar.close()
 
 
-def step_of(gan: GAN, source: data.Source, config: ConfigDict) -> Callable[..., Any]:
-    """Returns the step on raw batches of a source: it prepares them and trains."""
+def make_step(
+    gan: GAN, source: data.Source, config: ConfigDict, mesh: jax.sharding.Mesh
+) -> Callable[..., Any]:
+    """Compiles the step on raw batches of a source: it prepares them and trains."""
     ema_decay = build.ema_decay(config)
 
     def step(state: GANState, batch: Mapping[str, jax.Array]) -> tuple[GANState, dict[str, jax.Array]]:
@@ -161,14 +136,6 @@ def step_of(gan: GAN, source: data.Source, config: ConfigDict) -> Callable[..., 
             accumulate=config.get("accumulate", 1),
         )
 
-    return step
-
-
-def make_step(
-    gan: GAN, source: data.Source, config: ConfigDict, mesh: jax.sharding.Mesh
-) -> Callable[..., Any]:
-    """Compiles the step on raw batches of a source, for ``jit`` or ``pmap`` as the config says."""
-    step = step_of(gan, source, config)
     if config.get("parallel", "jit") == "pmap":
         return parallel.pmap_step(step)
     return parallel.jit_step(step, mesh)
