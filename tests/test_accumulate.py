@@ -107,6 +107,7 @@ def test_slices_of_devices_are_the_whole():
     jax.tree.map(CLOSE, state.generator.params, expected.generator.params)
 
 
+@pytest.mark.slow
 def test_a_slice_is_all_that_is_held_at_once():
     gan = spectral()
     batch = points_batch()

@@ -170,6 +170,7 @@ def test_other_data_of_the_same_name_are_refused(monkeypatch):
 # What they learn
 
 
+@pytest.mark.slow
 def test_the_network_is_what_its_parameters_say(key):
     x = jax.random.uniform(key, (3, 28, 28, 1), minval=-1)
     model = Classifier(width=4, features=16)
@@ -198,6 +199,7 @@ def test_the_network_is_what_its_parameters_say(key):
     np.testing.assert_allclose(found["logits"], logits, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_little_training_reads_most_digits(content, digits):
     images, labels = digits
     backbone = classifier.decode(content)
@@ -233,6 +235,7 @@ def test_a_key_is_of_all_that_fixes_the_weights(monkeypatch):
     assert all(re.fullmatch("[0-9a-f]{64}", key) for key in keys)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_it():
     split = classifier.DATASETS["digits"].load(None)
     with pytest.raises(RunFailed, match=r"loss is nan in epoch 1 of 2"):
@@ -264,6 +267,7 @@ def identity(file):
     return status.st_ino, status.st_mtime_ns
 
 
+@pytest.mark.slow
 def test_a_kept_classifier_is_found_and_not_trained_again(cache, capsys, content):
     first = classifier.load_or_train("digits")
     (file,) = cache.iterdir()

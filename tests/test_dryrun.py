@@ -87,6 +87,7 @@ def test_a_user_types_the_command_and_nothing_else(compiler, configs, tmp_path, 
     assert len(re.findall(r"^ +[\d,]+ +[\d.]+%  ", text, re.MULTILINE)) == 20
 
 
+@pytest.mark.slow
 def test_json_alone_and_points(compiler, configs, capsys):
     assert main(dryrun, f"--config={configs}/gan_gaussians.py", TOPOLOGY, "--json") == 0
     captured = capsys.readouterr()
@@ -96,6 +97,7 @@ def test_json_alone_and_points(compiler, configs, capsys):
     assert out["name"] == "gan_gaussians"
 
 
+@pytest.mark.slow
 def test_each_device_gets_the_configs_batch_where_they_outnumber_it(compiler, configs, capsys):
     assert main(dryrun, f"--config={configs}/gan_gaussians.py", "--topology=v5e:4x4", "--json") == 0
     captured = capsys.readouterr()
@@ -245,6 +247,7 @@ def test_the_largest_batch_is_found_in_few_attempts(capacity):
     assert len(attempts) == len(set(attempts)) <= 9
 
 
+@pytest.mark.slow
 def test_batch_finds_and_reports_the_largest(compiler, configs, capsys, monkeypatch):
     # A real program, of a chip whose memory 100 samples fill.
     once = []

@@ -98,6 +98,7 @@ def test_every_family_multiplies_in_the_configs_type(name, dtype):
     assert operands(jax.make_jaxpr(step)(state, batch).jaxpr) == {dtype}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_step_is_close_to_the_one_in_float32(system):
     # bfloat16 rounds to 1 part in 512, some ten times in a row: seen are 0.03 of an update, 0.003 of a loss

@@ -186,6 +186,7 @@ def test_moments_are_summed_where_the_features_lie(monkeypatch):
     assert measured.logits is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flag", "field"),
     [

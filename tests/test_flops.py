@@ -41,6 +41,7 @@ def test_a_step_multiplies_no_more_than_it_needs(name):
         assert 0.98 <= compiled / needed <= 1.02, kind
 
 
+@pytest.mark.slow
 def test_samples_made_twice_are_seen():
     config = tiny("dcgan_mnist")
     gan = build.build(config)

@@ -150,9 +150,10 @@ def whole(config_file, tmp_path_factory):
     return directory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "stop",
-    [pytest.param(3, marks=pytest.mark.slow), 6, pytest.param(7, marks=pytest.mark.slow)],
+    [3, 6, 7],
 )
 def test_stopped_in_either_stage_or_between_them_it_ends_in_the_same_bits(
     stop, whole, config_file, tmp_path, monkeypatch
@@ -207,12 +208,14 @@ def test_killed_while_one_stage_hands_over_to_the_other(whole, config_file, tmp_
     assert final(tmp_path / "run") == final(whole)
 
 
+@pytest.mark.slow
 def test_the_first_stage_is_sampled_by_its_own_networks(whole, tmp_path):
     # Checkpoints hold the state of the stage that trained them.
     assert [stage_of([6, 12], step) for step in (0, 6, 7)] == [0, 0, 1]
     assert main(sample, f"--workdir={whole}", "--num=4", f"--out={tmp_path}/grid.png") == 0
 
 
+@pytest.mark.slow
 def test_its_lines_tell_of_lazy_r1_alpha_and_the_sign(whole):
     lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
     assert [line["alpha"] for line in lines] == pytest.approx([1] * 6 + [0, 1 / 3, 2 / 3, 1, 1, 1])
@@ -239,6 +242,7 @@ def test_stages_that_do_not_fit_are_refused_in_a_line(config_file):
             build.stage_configs(config)
 
 
+@pytest.mark.slow
 def test_a_signal_between_two_stages_saves_the_state_before_the_carry(
     whole, config_file, tmp_path, monkeypatch
 ):

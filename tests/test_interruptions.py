@@ -78,6 +78,7 @@ def test_a_signal_on_the_step_of_a_checkpoint(configs, tmp_path):
     assert stderr == "stopped by SIGTERM, checkpoint saved\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_before_training_begins(signum, status, tmp_path):
     # The config is where the run is when it loads it: it says so, and waits.

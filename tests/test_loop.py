@@ -141,6 +141,7 @@ def _open(sealed):
 jax.tree_util.register_pytree_node(SealedState, _open, lambda _, children: children[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_read_between_log_points(name, configs, tmp_path, monkeypatch):
     make_step = training.make_step
@@ -177,6 +178,7 @@ def test_nothing_is_read_between_log_points(name, configs, tmp_path, monkeypatch
         assert waits <= {now - loop.AHEAD}, f"step {now}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_one_dispatch_a_step(name, configs, tmp_path, monkeypatch):
     options = ProfileOptions()

@@ -102,6 +102,7 @@ def test_it_is_sampled_and_measured_on_data_of_its_own(whole, files, tmp_path):
     assert "share of real samples" in result["receipt"]["metrics"]["margin_kept"]["is"]
 
 
+@pytest.mark.slow
 def test_it_is_swept_over_seeds_and_its_hyper_parameter_in_one_program(files, capsys):
     arguments = (
         f"--config={files}/digits.py",

@@ -135,6 +135,7 @@ def test_what_is_stored_has_no_copies_and_goes_on_with_other_devices(tmp_path):
     assert workdir.read_json(tmp_path / "moved" / "done.json")["members"] == 3
 
 
+@pytest.mark.slow
 def test_no_word_passes_between_devices():
     (group,) = population.group(configs())
     plan = sweep.plan(group)

@@ -55,6 +55,7 @@ def test_the_best_can_be_restored(whole):
     assert int(restore.restore(whole).state.step) == 12
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_from_an_earlier_checkpoint_scores_the_same(config, whole, tmp_path):
     # As after a kill: scores and a best checkpoint from beyond the last checkpoint are there.
     directory = shutil.copytree(whole, tmp_path / "killed")
@@ -156,6 +157,7 @@ def test_scores_by_two_networks_never_make_one_curve(network, tmp_path, capsys, 
     assert json.loads((directory / "scores_receipt.json").read_text())["backbone"]["sha256"] == "cd" * 32
 
 
+@pytest.mark.slow
 def test_a_network_may_be_given(network, tmp_path):
     file = tmp_path / "inception.safetensors"
     file.write_bytes(b"")

@@ -114,6 +114,7 @@ def members(count):
     return gan, keys, jax.vmap(gan.init, (0, None))(keys, points_batch())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 2])
 def test_members_of_a_population_skip_it_together(devices):
     gan, keys, population = members(2)

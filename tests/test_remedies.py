@@ -180,6 +180,7 @@ def test_eight_devices_agree_with_one(make, how):
     assert_devices_agree(make, how)
 
 
+@pytest.mark.slow
 def test_hyper_parameters_may_be_traced():
     values = jnp.array([0.2, 0.6])
 

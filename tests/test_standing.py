@@ -5,6 +5,7 @@ import functools
 import jax
 import numpy as np
 import optax
+import pytest
 
 from jaxgan import latents
 from jaxgan.gans import passes
@@ -55,6 +56,7 @@ def test_they_are_those_of_what_is_asked_for(key):
     np.testing.assert_allclose(stats(standing)["var"], hidden.var(0), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_they_agree_with_the_averages_of_training_where_weights_stand_still(key):
     gan = tiny_gan(optimizer=optax.sgd(0.0))
     state = gan.init(key, tiny_batch())

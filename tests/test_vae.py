@@ -108,6 +108,7 @@ def test_the_bound_at_pcas_solution_is_its_log_likelihood():
     assert mean_elbo(gan, exact.replace(generator=exact.generator.replace(ema_params=worse)), x)[0] < found
 
 
+@pytest.mark.slow
 def test_training_a_linear_vae_comes_to_pcas_log_likelihood():
     x = make_data()
     truth, gan = ppca(x)[3], system()

@@ -297,6 +297,7 @@ def auto_encoding():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["jit", "pmap"])
 @pytest.mark.parametrize("make", [augmented, auto_encoding])
 def test_eight_devices_agree_with_one(make, how):
