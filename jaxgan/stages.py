@@ -44,11 +44,11 @@ def _matching(old: PyTree, fresh: PyTree) -> PyTree:
 
 
 def _alike(old: PyTree, fresh: PyTree) -> bool:
-    def shapes(tree: PyTree) -> PyTree:
-        return jax.tree.map(lambda x: (x.shape, x.dtype), tree)
+    def shapes(tree: PyTree) -> list[Any]:
+        leaves = jax.tree_util.tree_leaves_with_path(tree)
+        return [(jax.tree_util.keystr(path), leaf.shape, leaf.dtype) for path, leaf in leaves]
 
-    same_structure: bool = jax.tree.structure(old) == jax.tree.structure(fresh)  # type: ignore[operator]
-    return same_structure and shapes(old) == shapes(fresh)
+    return shapes(old) == shapes(fresh)
 
 
 def _grown_player(old: Any, fresh: Any) -> Any:

@@ -96,14 +96,11 @@ def adversarial(
             return samples
         return augment.apply(samples, jax.vmap(jax.random.fold_in, (0, None))(keys, side), state)
 
-    def keys_for(key: Array, use: int, batch: Batch) -> Array:
-        return latents.row_keys(jax.random.fold_in(key, use), batch["row"])
-
     def pair_at(step: Array) -> LossPair:
         return loss if isinstance(loss, LossPair) else loss(step)
 
     def latents_of(batch: Batch, key: Array) -> Array:
-        keys = keys_for(key, passes.LATENTS, batch)
+        keys = passes.keys_for(key, passes.LATENTS, batch)
         return passes.latents_for(prior, keys, batch.get("conditions", {}))
 
     def generate(
@@ -151,10 +148,10 @@ def adversarial(
     ) -> tuple[Array, Aux]:
         real, fake, extra = real_inputs(batch), fakes, state.extra
         if pool is not None:
-            keys = keys_for(key, passes.REPLAY, batch)
+            keys = passes.keys_for(key, passes.REPLAY, batch)
             fake, memory = pool.exchange(extra[POOL], fakes, keys)
             extra = {**extra, POOL: memory}
-        noise = keys_for(key, passes.NOISE, batch)
+        noise = passes.keys_for(key, passes.NOISE, batch)
 
         def seen(inputs: tuple[Array, ...], side: int) -> tuple[Array, ...]:
             return view(inputs[0], noise, state, side), *inputs[1:]
@@ -172,7 +169,7 @@ def adversarial(
         metrics = {"real_logits": jnp.mean(real_logits), "fake_logits": jnp.mean(fake_logits)}
         if augment is not None:
             metrics |= augment.metrics(state)
-        keys = keys_for(key, passes.PENALTIES, batch)
+        keys = passes.keys_for(key, passes.PENALTIES, batch)
         critique = Critique(
             judge(real, 0), judge(fake, 1), real[0], fake[0], real_logits, fake_logits, params, state, keys
         )
@@ -184,7 +181,7 @@ def adversarial(
     def generator_loss(
         params: PyTree, state: GANState, batch: Batch, fakes: PyTree, key: Array
     ) -> tuple[Array, Aux]:
-        player, noise = state.critic, keys_for(key, passes.NOISE, batch)
+        player, noise = state.critic, passes.keys_for(key, passes.NOISE, batch)
 
         def seen(inputs: tuple[Array, ...], side: int) -> tuple[Array, ...]:
             return view(inputs[0], noise, state, side), *inputs[1:]
@@ -205,7 +202,7 @@ def adversarial(
                 logits.insert(0, judge(real_inputs(batch), 0))
             value = pair.generator(*logits)
         metrics: dict[str, Array] = {}
-        extra, keys = state.extra, keys_for(key, passes.PENALTIES, batch)
+        extra, keys = state.extra, passes.keys_for(key, passes.PENALTIES, batch)
 
         def synthesise(z: Array) -> Array:
             model_state = state.generator.model_state

@@ -82,13 +82,10 @@ def began(
       metrics have it as it was for the update, ``convergence`` (M) and both reconstruction losses.
     """
 
-    def keys_for(key: Array, use: int, batch: Batch) -> Array:
-        return latents.row_keys(jax.random.fold_in(key, use), batch["row"])
-
     def view(samples: Array, key: Array, state: GANState, batch: Batch, side: int) -> Array:
         if augment is None:
             return samples
-        keys = jax.vmap(jax.random.fold_in, (0, None))(keys_for(key, passes.NOISE, batch), side)
+        keys = jax.vmap(jax.random.fold_in, (0, None))(passes.keys_for(key, passes.NOISE, batch), side)
         return augment.apply(samples, keys, state)
 
     def init(key: Array, batch: Batch) -> GANState:
@@ -110,7 +107,7 @@ def began(
     def generate(
         params: PyTree, state: GANState, batch: Batch, key: Array, *, advance: bool
     ) -> tuple[Array, PyTree]:
-        keys = keys_for(key, passes.LATENTS, batch)
+        keys = passes.keys_for(key, passes.LATENTS, batch)
         z = passes.latents_for(prior, keys, batch.get("conditions", {}))
         return passes.forward(generator, params, state.generator.model_state, z, advance=advance)
 
@@ -119,7 +116,7 @@ def began(
     ) -> tuple[Array, Aux]:
         extra, k = state.extra, state.extra["k"]
         if pool is not None:
-            fakes, memory = pool.exchange(extra[POOL], fakes, keys_for(key, passes.REPLAY, batch))
+            fakes, memory = pool.exchange(extra[POOL], fakes, passes.keys_for(key, passes.REPLAY, batch))
             extra = {**extra, POOL: memory}
         real, fake = (view(x, key, state, batch, side) for side, x in enumerate((batch["real"], fakes)))
         real_out, fake_out, model_state = passes.forward_both(

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxgan import minibatch, spectral
+from jaxgan import latents, minibatch, spectral
 from jaxgan.state import GANState, TrainState
 from jaxgan.steps import Batch
 
@@ -25,6 +25,11 @@ LATENTS, PENALTIES, NOISE, REPLAY, CONDITIONS = range(5)
 
 # Collections of layers whose output for one sample depends on the others in the batch.
 MIXING = ("batch_stats", minibatch.COLLECTION)
+
+
+def keys_for(key: Array, use: int, batch: Batch) -> Array:
+    """Returns the (B,) PRNG keys of a batch's rows for one of a loss's uses of randomness."""
+    return latents.row_keys(jax.random.fold_in(key, use), batch["row"])
 
 
 def forward(
