@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import command, step_time
-from jaxgan.metrics import inception
+from jaxgan.metrics import inception_backbone
 from jaxgan.models import inception_layers
 
 BATCH, SIDE = 64, 32
@@ -48,7 +48,7 @@ def weights() -> dict[str, np.ndarray]:
 def measure(rounds: int) -> dict[str, float | list[float]]:
     """Both sides in turn."""
     with tempfile.TemporaryDirectory() as folder:
-        inception.save(Path(folder) / FILE, weights(), source_sha256=SOURCE)
+        inception_backbone.save(Path(folder) / FILE, weights(), source_sha256=SOURCE)
         sides = [step_time.Side(module, folder) for module in SIDES]
         pairs = [[side.ask("step", 1) for side in sides] for _ in range(rounds)]
         peaks = [2 * 2048**3 / 1e9 / side.ask("matmul", 1) for side in sides]

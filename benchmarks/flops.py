@@ -9,7 +9,7 @@ work. Each config is compiled twice for this machine's CPU:
 * ``direct``: with the convolutions that GPUs and TPUs get (the step exported for a TPU), held against the
   definition of a convolution;
 * ``minimal``: as a run on a CPU compiles it, held against what minimal filtering needs for each layer that
-  has it (:mod:`jaxgan.winograd`).
+  has it (:mod:`jaxgan.ops.winograd`).
 
 Nothing is trained, no dataset is read, no TPU or GPU is needed; all configs take 4 to 5 minutes on 2 cores.
 """
@@ -24,8 +24,11 @@ from ml_collections import ConfigDict
 
 from benchmarks import arithmetic, command
 from benchmarks.arithmetic import Layer, Network
-from experiments import build, cli, costs, hlo
-from jaxgan import conv, parallel
+from experiments.cli import config_files
+from experiments.dry_run import costs, hlo
+from experiments.training import build, derived, staging
+from jaxgan import parallel
+from jaxgan.ops import conv
 from jaxgan.steps import GAN, train_step
 
 PyTree = Any
@@ -36,7 +39,7 @@ FAMILIES = ("dcgan", "mlp", "resnet")
 
 
 def minimal(layer: Layer) -> int:
-    """Multiplications of one product for one sample as :mod:`jaxgan.conv` computes it on a CPU.
+    """Multiplications of one product for one sample as :mod:`jaxgan.ops.conv` computes it on a CPU.
 
     Tiles of 2 × 2 outputs take (r + 1)² products over the channels of all phases, r = ⌈kernel / stride⌉.
     Layers of few channels are one product with every window written out, padding included.
@@ -71,7 +74,7 @@ def networks(config: ConfigDict) -> tuple[Network, Network]:
     """
     if reason := uncounted(config):
         raise ValueError(reason)
-    shape, dim = build.spec_of(config).shape, config.latent.dim
+    shape, dim = derived.spec_of(config).shape, config.latent.dim
     size, channels = shape[0], shape[-1]
     ours, theirs = config.models.generator, config.models[COUNTED[config.gan.name]]
     spectral = theirs.get("norm") == "spectral"
@@ -132,11 +135,11 @@ class Step(NamedTuple):
 
 def open_step(config: ConfigDict, batch: int, gan: GAN) -> Step:
     """A config's train step for a batch, on samples as the losses take them."""
-    samples = jax.eval_shape(lambda: build.spec_of(config).zeros(max(config.n_critic, 1), batch))
+    samples = jax.eval_shape(lambda: derived.spec_of(config).zeros(max(config.n_critic, 1), batch))
 
     def step(state: PyTree, batch: PyTree) -> tuple[PyTree, PyTree]:
         return train_step(
-            state, batch, gan=gan, ema_decay=build.ema_decay(config), n_critic=config.n_critic
+            state, batch, gan=gan, ema_decay=derived.ema_decay(config), n_critic=config.n_critic
         )
 
     return Step(step, jax.eval_shape(build.initializer(config, gan)), samples)
@@ -171,12 +174,12 @@ def compare(config: ConfigDict, batch: int, gan: GAN | None = None) -> dict[str,
 
 def load(name: str) -> ConfigDict:
     """A config by its name, of several stages the last one's."""
-    return build.stage_configs(cli.load(f"{name}.py").values)[-1].config
+    return staging.stage_configs(config_files.load(f"{name}.py").values)[-1].config
 
 
 def names() -> list[str]:
     """Those of the configs that are counted by hand."""
-    known = [name.removesuffix(".py") for name in cli.list_configs()]
+    known = [name.removesuffix(".py") for name in config_files.list_configs()]
     return [name for name in known if not uncounted(load(name))]
 
 

@@ -1,4 +1,4 @@
-"""Single convolutions in JAX: by jaxgan.conv, or by XLA's own and JAX's derivatives of them."""
+"""Single convolutions in JAX: by jaxgan.ops.conv, or by XLA's own and JAX's derivatives of them."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,8 @@ from jax import lax
 
 from benchmarks.convolutions import BATCH, LAYERS, Layer
 from benchmarks.jax_side import matmul
-from jaxgan import conv, parallel
+from jaxgan import parallel
+from jaxgan.ops import conv
 
 __all__ = ["build", "matmul"]
 

@@ -8,14 +8,14 @@ import numpy as np
 
 from benchmarks.evaluation_speed import FILE, SOURCE, images
 from benchmarks.jax_side import matmul
-from jaxgan.metrics import inception
+from jaxgan.metrics import inception_backbone
 
 __all__ = ["build", "matmul"]
 
 
 def build(folder: str) -> Callable[[int], None]:
     """A function that takes the batch's features so many times, after writing them into the folder once."""
-    backbone = inception.load(Path(folder) / FILE, source_sha256=SOURCE)
+    backbone = inception_backbone.load(Path(folder) / FILE, source_sha256=SOURCE)
     batch = images()
     np.save(Path(folder) / "jax_inception.npy", backbone.apply(batch)["features"])
 

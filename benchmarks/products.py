@@ -17,8 +17,8 @@ import jax
 from jax import lax
 
 from benchmarks import command, jax_side
-from experiments import costs, hlo
-from jaxgan import memory, parallel
+from experiments.dry_run import costs, hlo
+from jaxgan import host, parallel
 
 Contraction = tuple[tuple[int, ...], tuple[int, ...], Any]
 WORKLOADS = ("mlp", "mlp_x16", "mlp_x64")
@@ -54,7 +54,7 @@ def alone(found: list[Contraction], options: dict[str, str] | None) -> Callable[
 
 def measure(name: str, rounds: int) -> None:
     """Prints a workload's line."""
-    memory.keep_freed_memory()
+    host.keep_freed_memory()
     prepared = jax_side.prepare(name)
     text = prepared.step.lower(prepared.state, prepared.batches[0]).compile().as_text()
     program = hlo.parse(text)

@@ -22,6 +22,8 @@ from typing import Any
 from unittest import mock
 
 from benchmarks import command
+from experiments.cli import config_files, exits
+from experiments.training import loop, progress_bar, run_program
 
 MAIN, SMALL = "dcgan_mnist.py", "gan_gaussians.py"
 NEVER = 10**9
@@ -61,14 +63,14 @@ def child(what: str, config: str, options: dict[str, int], cache: str | None = N
 
 def watch(what: str) -> None:
     """Within a child: runs ``experiments.run`` and notes what is asked for, step by step or log by log."""
-    from experiments import cli, loop, run, training
+    from experiments import run
 
     seen: list[Any] = []
     report, save, iterate, make_step = (
-        training.Report.__call__,
+        progress_bar.ProgressBar.__call__,
         loop.checkpoint.save,
-        training.data.iterate,
-        training.make_step,
+        run_program.data.iterate,
+        run_program.make_step,
     )
     waited, savings = [0.0], [0]
 
@@ -110,18 +112,18 @@ def watch(what: str) -> None:
         return step
 
     wrapped: list[tuple[Any, str, Any]] = [
-        (training.Report, "__call__", logged),
-        (training.data, "iterate", timed_batches),
+        (progress_bar.ProgressBar, "__call__", logged),
+        (run_program.data, "iterate", timed_batches),
     ]
     if what == "saves":
         wrapped.append((loop.checkpoint, "save", every_other_save))
     if what == "start":
-        wrapped.append((training, "make_step", first_step))
+        wrapped.append((run_program, "make_step", first_step))
     with ExitStack() as stack:
         for owner, name, by in wrapped:
             stack.enter_context(mock.patch.object(owner, name, by))
         try:
-            cli.call(run.main)
+            exits.call(run.main)
         finally:
             if what != "start":
                 Path(os.environ["SEEN"]).write_text(json.dumps(seen))
@@ -146,9 +148,8 @@ def measure_data(rounds: int) -> list[Row]:
 
 def measure_checkpoints(rounds: int) -> list[Row]:
     """The cost of a checkpoint: windows of 100 steps that begin with one, beside windows that do not."""
-    from experiments import cli
 
-    config = cli.load(MAIN).values
+    config = config_files.load(MAIN).values
     options = {"num_steps": 200 * rounds + 200, "sample_every": NEVER, "checkpoint_every": 100}
     found = pairs(child("saves", MAIN, options))
     windows = {

@@ -19,7 +19,7 @@ import time
 from typing import Any, NamedTuple
 
 from benchmarks import arithmetic, command
-from jaxgan import memory
+from jaxgan import host
 
 
 class Workload(NamedTuple):
@@ -109,7 +109,7 @@ class Side:
 
 def serve(module: str, workload: str) -> None:
     """A side's process: answers requests on standard input until it ends."""
-    memory.keep_freed_memory()  # as experiments/cli.py does; it helps PyTorch too
+    host.keep_freed_memory()  # as experiments/cli.py does; it helps PyTorch too
     side = importlib.import_module(f"benchmarks.{module}")
     calls = {"step": side.build(workload), "matmul": side.matmul()}
     for line in sys.stdin:

@@ -9,14 +9,14 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 from benchmarks.evaluation_speed import FILE, SOURCE, images
 from benchmarks.torch_side import matmul, tuned
-from jaxgan.metrics import inception
+from jaxgan.metrics import inception_backbone
 
 __all__ = ["build", "matmul"]
 
 
 def build(folder: str) -> Callable[[int], None]:
     """A function that takes the batch's features so many times, on as many threads as make it fastest."""
-    state = inception.read(Path(folder) / FILE, source_sha256=SOURCE)
+    state = inception_backbone.read(Path(folder) / FILE, source_sha256=SOURCE)
     weights = Path(folder) / "inception.pth"
     torch.save({name: torch.from_numpy(values) for name, values in state.items()}, weights)
     # What it is asked for by its command for FID, KID and the Inception score.

@@ -19,7 +19,9 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
 from benchmarks.naive import Naive
-from experiments import build, cli, dryrun, tpu
+from experiments.cli import config_files, exits
+from experiments.dry_run import compilation, tpu
+from experiments.training import build, named_parts
 from jaxgan import parallel
 from jaxgan.errors import SetupError
 
@@ -36,7 +38,7 @@ class Setting(NamedTuple):
 def compile_naive(setting: Setting, topology: tpu.Topology, batch: int, dtype: str) -> tpu.Compiled:
     """The naive program for a batch a device."""
     size, width, channels, kernel = setting
-    naive = Naive(size, width, channels, kernel, build.DTYPES[dtype])
+    naive = Naive(size, width, channels, kernel, named_parts.DTYPES[dtype])
     state = jax.eval_shape(naive.init, jax.random.key(0))
     images = jax.ShapeDtypeStruct((batch * topology.mesh.size, *naive.shape), jnp.uint8)
     return tpu.compile_ahead(
@@ -54,7 +56,7 @@ def compile_naive(setting: Setting, topology: tpu.Topology, batch: int, dtype: s
 
 def compile_ours(setting: Setting, topology: tpu.Topology, batch: int, dtype: str) -> tpu.Compiled:
     """The program that ``experiments.run`` would run for a batch a device."""
-    config = cli.load("dcgan_celeba.py").values
+    config = config_files.load("dcgan_celeba.py").values
     with config.unlocked():
         config.dtype = dtype
         config.data.size, config.data.channels = setting.size, setting.channels
@@ -62,8 +64,8 @@ def compile_ours(setting: Setting, topology: tpu.Topology, batch: int, dtype: st
         for player in ("generator", "critic"):
             config.models[player].width = setting.width
             config.models[player].kernel_size = setting.kernel
-    task = dryrun.Task(config, build.build(config), dryrun.stand_in(config), topology)
-    return dryrun.compile_step(task, batch * topology.mesh.size)
+    task = compilation.Task(config, build.build(config), compilation.stand_in(config), topology)
+    return compilation.compile_step(task, batch * topology.mesh.size)
 
 
 SIDES: dict[str, Callable[[Setting, tpu.Topology, int, str], tpu.Compiled]] = {
@@ -105,14 +107,14 @@ def main() -> None:
     try:
         topology = tpu.open_topology(given.topology)
     except SetupError as error:
-        cli.fail(2, str(error))
+        exits.fail(2, str(error))
     rows: list[dict[str, Any]] = []
     print(f"DCGAN-{setting.size}, width {setting.width}, kernel {setting.kernel}, on {topology.name};")
     print("a device's share, by the compiler's estimate")
     print("batch  compute  side   Mcycles   images/s  of peak     GFLOP  temporaries  compiled in")
     for batch in map(int, given.batches.split(",")):
         naive: dict[str, int] = {}
-        for dtype in build.DTYPES:
+        for dtype in named_parts.DTYPES:
             found = {}
             for side, compile_side in SIDES.items():
                 if given.only in (None, side):

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import cli, torch_file
+from experiments.cli import command_line, exits
+from experiments.scoring import torch_file
 from jaxgan.errors import SetupError
-from jaxgan.metrics import inception
+from jaxgan.metrics import inception_backbone
 
 
-def convert(checkpoint: Path, out: Path, *, sha256: str = inception.PUBLIC_SHA256) -> None:
+def convert(checkpoint: Path, out: Path, *, sha256: str = inception_backbone.PUBLIC_SHA256) -> None:
     """Writes the checkpoint's tensors as safetensors, whole or not at all.
 
     Args:
@@ -35,7 +36,9 @@ def convert(checkpoint: Path, out: Path, *, sha256: str = inception.PUBLIC_SHA25
             f"--checkpoint {checkpoint} has the SHA-256 {found}, not {sha256}:"
             " give pt_inception-2015-12-05-6726825d.pth, downloaded whole"
         )
-    inception.save(out, torch_file.state_dict(content, f"--checkpoint {checkpoint}"), source_sha256=found)
+    inception_backbone.save(
+        out, torch_file.state_dict(content, f"--checkpoint {checkpoint}"), source_sha256=found
+    )
 
 
 def main(argv: list[str]) -> None:
@@ -43,16 +46,18 @@ def main(argv: list[str]) -> None:
     values = flags.FlagValues()
     flags.DEFINE_string("checkpoint", None, "The public checkpoint, a .pth file.", flag_values=values)
     flags.DEFINE_string("out", "inception.safetensors", "The file to write.", flag_values=values)
-    cli.read_flags(argv, values, __doc__ or "")
+    command_line.read_flags(argv, values, __doc__ or "")
     if not values.checkpoint:
         raise SetupError("no --checkpoint given: give --checkpoint=pt_inception-2015-12-05-6726825d.pth")
     checkpoint = Path(values.checkpoint)
     if not checkpoint.is_file():
         raise SetupError(f"--checkpoint {checkpoint}: there is no such file")
-    out = cli.out_file("out", values.out, ".safetensors")
+    out = command_line.out_file("out", values.out, ".safetensors")
     convert(checkpoint, out)
-    print(f"wrote {out}: {inception.NAME}, SHA-256 of its source {inception.PUBLIC_SHA256}")
+    print(
+        f"wrote {out}: {inception_backbone.NAME}, SHA-256 of its source {inception_backbone.PUBLIC_SHA256}"
+    )
 
 
 if __name__ == "__main__":
-    cli.call(main)
+    exits.call(main)

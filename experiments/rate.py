@@ -30,12 +30,10 @@ import signal
 import sys
 from pathlib import Path
 
-import jax
-import numpy as np
 from absl import flags
 
-from experiments import build, cli, rate_page, ratings, restore
-from jaxgan import data
+from experiments.cli import command_line, data_flags, exits
+from experiments.rating import answer_log, questionnaire, server
 from jaxgan.errors import SetupError
 
 
@@ -50,52 +48,7 @@ def _check(values: flags.FlagValues) -> Path:
         raise SetupError(f"--seed is {values.seed}: give a whole number from 0 to 2**32 - 1")
     if not 0 <= values.port < 2**16:
         raise SetupError(f"--port is {values.port}: give 0, for any that is free, or one up to 65535")
-    return cli.out_file("out", values.out, ".csv")
-
-
-def take(source: data.Source, num: int, what: str, *, seed: int) -> np.ndarray:
-    """Images of a source, shuffled, none twice: (num, H, W, C) uint8.
-
-    Raises:
-      SetupError: there are fewer.
-    """
-    if source.num_examples is not None and source.num_examples < num:
-        raise SetupError(
-            f"--num asks for {num} {what} images and there are {source.num_examples}: give at most"
-            f" --num={2 * source.num_examples}"
-        )
-    batch = source.batches(seed=seed, n_critic=1, batch_size=num)[0]
-    return data.to_uint8(jax.jit(source.prepare)(batch)["real"][0])
-
-
-def images(values: flags.FlagValues) -> tuple[np.ndarray, np.ndarray, str]:
-    """The real images, the fake ones, both as saved PNGs hold them, and the checkpoint's step."""
-    half, seed = values.num // 2, values.seed
-    fields = {}
-    if values.workdir or not values.images:
-        fields = build.stage_configs(restore.read_config(restore.folder(values.workdir)))[-1].config.data
-    source = data.open_source(**restore.data_fields(fields, values))
-    real = take(source, half, "real", seed=seed)
-    if values.images:
-        if not Path(values.images).is_dir():
-            raise SetupError(f"--images {values.images} is not a folder: give one that holds images")
-        size, _, channels = source.shape
-        folder = data.open_source("folder", path=values.images, size=size, channels=channels)
-        return real, take(folder, half, "fake", seed=seed), ""
-    run = restore.restore(restore.folder(values.workdir))
-    drawn = list(restore.draw(run, half, seed=seed))
-    if not isinstance(drawn[0], np.ndarray):
-        raise SetupError(
-            f"--workdir: the samples of system {run.config.gan.name} are of several kinds,"
-            f" {', '.join(drawn[0])}: a person is asked about images of one"
-        )
-    fake = np.concatenate(drawn)
-    if fake.shape != real.shape:
-        raise SetupError(
-            f"the run makes images of shape {fake.shape[1:]}, the real ones are {real.shape[1:]}: leave"
-            " --data.size and --data.channels out"
-        )
-    return real, data.to_uint8(fake), str(int(run.state.step))
+    return command_line.out_file("out", values.out, ".csv")
 
 
 def main(argv: list[str]) -> None:
@@ -110,34 +63,34 @@ def main(argv: list[str]) -> None:
     flags.DEFINE_integer("seed", 0, "Of the latents, the real images and the order.", flag_values=values)
     flags.DEFINE_integer("port", 0, "Of the page; 0 for any that is free.", flag_values=values)
     flags.DEFINE_string("out", "ratings.csv", "The file of answers, a CSV.", flag_values=values)
-    restore.define_data_flags(values)
-    cli.read_flags(argv, values, __doc__ or "")
+    data_flags.define_data_flags(values)
+    command_line.read_flags(argv, values, __doc__ or "")
     out = _check(values)
 
-    real, fake, step = images(values)
-    questions = ratings.shuffled(real, fake, seed=values.seed)
+    real, fake, step = questionnaire.images(values)
+    questions = questionnaire.shuffled(real, fake, seed=values.seed)
     seconds = "" if values.seconds is None else f"{values.seconds:g}"
-    session = ratings.Session(str(values.num), seconds, str(values.seed), step)
-    answers = ratings.read(out, questions, session)
+    session = answer_log.Session(str(values.num), seconds, str(values.seed), step)
+    answers = answer_log.read(out, questions, session)
     if len(answers) < len(questions):
-        with rate_page.listen(values.port) as listening:
-            record = ratings.recorder(out, questions, session)
-            app, ended = rate_page.make_app(questions, answers, record, values.seconds)
+        with server.listen(values.port) as listening:
+            record = answer_log.recorder(out, questions, session)
+            app, ended = server.make_app(questions, answers, record, values.seconds)
             print(
                 f"{len(answers)} of {len(questions)} images are judged; answers go to {out}; Ctrl-C stops"
             )
             try:
-                signum = rate_page.serve(app, ended, listening)
+                signum = server.serve(app, ended, listening)
             except OSError as error:
-                raise cli.RunFailed(f"{out}: {error}; it has {len(answers)} answers") from error
+                raise exits.RunFailed(f"{out}: {error}; it has {len(answers)} answers") from error
         if signum is not None:
             name = signal.Signals(signum).name
             print(f"stopped by {name}, {len(answers)} of {len(questions)} answers saved", file=sys.stderr)
             sys.exit(128 + signum)
-    for name, share in ratings.score(questions, answers).items():
-        shown = ratings.shown(share)
+    for name, share in answer_log.score(questions, answers).items():
+        shown = answer_log.shown(share)
         print(f"{name}: {shown['rate']} ({shown['count']}; 95 % interval {shown['interval']})")
 
 
 if __name__ == "__main__":
-    cli.call(main)
+    exits.call(main)

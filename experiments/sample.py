@@ -13,7 +13,9 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from experiments import cli, pictures, restore
+from experiments.cli import command_line, exits
+from experiments.pages import pictures
+from experiments.training import restore, workdir
 from jaxgan.errors import SetupError
 
 
@@ -25,7 +27,7 @@ def _check(values: flags.FlagValues) -> tuple[Path, Path]:
         raise SetupError(f"--seed is {values.seed}: give a whole number from 0 to 2**32 - 1")
     if values.truncation is not None and not values.truncation > 0:
         raise SetupError(f"--truncation is {values.truncation}: give a positive number, such as 0.7")
-    return directory, cli.out_file("out", values.out, ".png")
+    return directory, command_line.out_file("out", values.out, ".png")
 
 
 def main(argv: list[str]) -> None:
@@ -38,17 +40,17 @@ def main(argv: list[str]) -> None:
     flags.DEFINE_float("truncation", None, "Bound on every coordinate of the latents.", flag_values=values)
     flags.DEFINE_bool("raw", False, "Raw weights instead of averaged ones.", flag_values=values)
     flags.DEFINE_bool("best", False, "The checkpoint of the best score.", flag_values=values)
-    cli.read_flags(argv, values, __doc__ or "")
+    command_line.read_flags(argv, values, __doc__ or "")
     directory, out = _check(values)
 
     run = restore.restore(directory, raw=values.raw, best=values.best)
     drawn = list(restore.draw(run, values.num, seed=values.seed, truncation=values.truncation))
     samples = jax.tree.map(lambda *pieces: np.concatenate(pieces), *drawn)
     step = int(run.state.step)
-    pictures.save(out, pictures.picture(samples, None, f"step {step}"))
+    workdir.write_png(out, pictures.picture(samples, None, f"step {step}"))
     with Image.open(out) as image:
         print(f"wrote {out}: {values.num} samples of step {step}, {image.width}×{image.height} pixels")
 
 
 if __name__ == "__main__":
-    cli.call(main)
+    exits.call(main)

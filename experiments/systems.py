@@ -11,7 +11,7 @@ import re
 
 from absl import flags
 
-from experiments import cli
+from experiments.cli import command_line, config_files, exits
 from jaxgan import files
 from jaxgan.errors import SetupError
 
@@ -24,7 +24,7 @@ def describe(name: str) -> tuple[str, str]:
     Args:
       name: of a config that comes with the project.
     """
-    text = ast.get_docstring(ast.parse((cli.CONFIGS / name).read_text())) or ""
+    text = ast.get_docstring(ast.parse(config_files.resolve(name)[0].read_text())) or ""
     first = " ".join(text.partition("\n\n")[0].split()).rstrip(".")
     flat = " ".join(text.split())
     time = re.search(r"takes (?:about )?(\d[\w .]*?) on 2 cores", flat)
@@ -34,7 +34,7 @@ def describe(name: str) -> tuple[str, str]:
 def table() -> str:
     """Returns the table of all configs, in Markdown."""
     lines = ["| config | what it trains | time on 2 cores |", "| --- | --- | --- |"]
-    for name in cli.list_configs():
+    for name in config_files.list_configs():
         first, time = describe(name)
         lines.append(f"| `{name}` | {first} | {time} |")
     return "\n".join(lines)
@@ -57,11 +57,11 @@ def main(argv: list[str]) -> None:
     """Configs → table."""
     values = flags.FlagValues()
     flags.DEFINE_string("write", None, "A Markdown file to put the table into.", flag_values=values)
-    cli.read_flags(argv, values, __doc__ or "")
+    command_line.read_flags(argv, values, __doc__ or "")
     if not values.write:
         print(table())
         return
-    path = cli.out_file("write", values.write, ".md")
+    path = command_line.out_file("write", values.write, ".md")
     if not path.is_file():
         raise SetupError(f"--write {path}: there is no such file")
     files.write(path, insert(path.read_text()).encode())
@@ -69,4 +69,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.call(main)
+    exits.call(main)

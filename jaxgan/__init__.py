@@ -11,27 +11,27 @@ __version__ = "0.1.0"
 
 _SUBMODULES = (
     "checkpoint",
-    "conv",
     "data",
-    "dynamics",
     "errors",
     "gans",
     "latents",
     "layers",
     "losses",
     "metrics",
-    "minibatch",
     "models",
     "objectives",
+    "ops",
     "optimizers",
     "parallel",
     "penalties",
+    "regularizers",
     "remedies",
-    "spectral",
+    "schedules",
+    "stages",
     "state",
     "steps",
     "theory",
-    "transport",
+    "views",
 )
 
 

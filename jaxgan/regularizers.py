@@ -202,7 +202,7 @@ def every(interval: int, regularizer: Regularizer) -> Regularizer:
             return jnp.float32(0), kept, seen.state.extra
 
         due = getattr(seen.state, regularizer.player).updates % interval == 0
-        # `experiments.costs` reads the interval from the name.
+        # `experiments.dry_run.costs` reads the interval from the name.
         with jax.named_scope(f"every_{interval}"):
             return jax.lax.cond(due, compute, skip)
 

@@ -8,7 +8,8 @@ import signal
 import numpy as np
 import pytest
 
-from experiments import evaluate, run, sample, sweep, training
+from experiments import evaluate, run, sample, sweep
+from experiments.training import progress_bar
 from jaxgan import gans
 from jaxgan.errors import SetupError
 from tests.commands import ROOT, main
@@ -72,14 +73,14 @@ def test_it_trains_and_its_metrics_are_logged(whole):
 
 
 def test_it_resumes_exactly(whole, files, monkeypatch):
-    report = training.Report.__call__
+    report = progress_bar.ProgressBar.__call__
 
     def stopping(self, step, metrics):
         if step == 4:
             os.kill(os.getpid(), signal.SIGTERM)
         return report(self, step, metrics)
 
-    monkeypatch.setattr(training.Report, "__call__", stopping)
+    monkeypatch.setattr(progress_bar.ProgressBar, "__call__", stopping)
     arguments = (
         f"--config={files}/digits.py",
         f"--systems={files}/margin.py",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import cli
+from experiments.cli import config_fields, config_files
 from jaxgan import losses, penalties
 from jaxgan.layers import NORMS
 
@@ -32,7 +32,7 @@ def test_python_blocks_run(block):
         assert namespace["images"].shape == (64, 28, 28, 1)
         assert int(namespace["state"].step) == 2
     if "sweep" in namespace:
-        fields = cli.flatten(namespace["get_config"]())
+        fields = config_fields.flatten(namespace["get_config"]())
         points = []
         namespace["sweep"](lambda values, **labels: points.append((values, labels)))
         assert len(points) == 6
@@ -40,7 +40,7 @@ def test_python_blocks_run(block):
 
 
 def test_the_example_is_the_main_config():
-    config = cli.load("dcgan_mnist.py").values
+    config = config_files.load("dcgan_mnist.py").values
     block = BLOCKS[0]
     for part in (
         f"range({config.num_steps})",
@@ -68,10 +68,10 @@ def test_commands_exist(command):
             assert (ROOT / f"{words[2].replace('.', '/')}.py").is_file()
         for word in words[3:]:
             if word.startswith("--config="):
-                cli.load(word.removeprefix("--config="))
+                config_files.load(word.removeprefix("--config="))
             elif word.startswith("--config."):
                 field = word.removeprefix("--config.").partition("=")[0]
-                assert field in cli.flatten(cli.load("dcgan_mnist.py").values)
+                assert field in config_fields.flatten(config_files.load("dcgan_mnist.py").values)
 
 
 def test_it_starts_with_the_two_commands_and_a_picture():
@@ -86,7 +86,7 @@ def test_it_starts_with_the_two_commands_and_a_picture():
 
 
 def test_every_config_loss_penalty_and_norm_is_named():
-    for name in [*cli.list_configs(), *losses.PAIRS, *penalties.PENALTIES, *NORMS]:
+    for name in [*config_files.list_configs(), *losses.PAIRS, *penalties.PENALTIES, *NORMS]:
         assert f"`{name}`" in README, name
 
 

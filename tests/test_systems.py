@@ -7,7 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import build, cli, costs, hlo, systems
+from experiments import systems
+from experiments.cli import config_files
+from experiments.dry_run import costs, hlo
+from experiments.training import build, derived, staging
 from jaxgan import data, gans, parallel
 from jaxgan.state import is_key, sha256
 from jaxgan.steps import train_step, with_conditions
@@ -23,8 +26,8 @@ CLOSE = functools.partial(np.testing.assert_allclose, rtol=2e-3, atol=2e-4)
 def configs_of(system):
     """The configs that train a system, each by itself and not through TFDS or a folder."""
     found = []
-    for name in [*cli.list_configs(), "objectives.py:BEGAN"]:
-        config = cli.load(name).values
+    for name in [*config_files.list_configs(), "lucic_objectives.py:BEGAN"]:
+        config = config_files.load(name).values
         if config.gan.name == system and not config.data.name.startswith(("tfds/", "folder")):
             found.append(config)
     return found
@@ -42,7 +45,7 @@ def small(system):
             config.pool.size = 12  # it is full, and exchanges, from the second step on
         if "r1" in config.get("penalties", {}) and config.penalties.r1.weight:
             config.penalties.r1.every = 2
-    return build.stage_configs(config)[-1].config
+    return staging.stage_configs(config)[-1].config
 
 
 @functools.cache
@@ -59,7 +62,7 @@ def stepper(system):
     def step(state, raw):
         batch = with_conditions(source.prepare(raw), state, source.conditions)
         return train_step(
-            state, batch, gan=gan, ema_decay=build.ema_decay(config), n_critic=config.n_critic
+            state, batch, gan=gan, ema_decay=derived.ema_decay(config), n_critic=config.n_critic
         )
 
     return step

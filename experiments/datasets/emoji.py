@@ -21,7 +21,7 @@ from typing import Any
 from absl import flags
 from PIL import Image
 
-from experiments import cli
+from experiments.cli import command_line, exits
 from jaxgan.errors import SetupError
 
 VENDORS = ("google", "twitter")
@@ -100,7 +100,7 @@ def main(argv: list[str]) -> None:
     """Fetches, composes, writes; the folder appears when it is complete."""
     values = flags.FlagValues()
     flags.DEFINE_string("out", "data/emoji", "The folder to write; it must not exist.", flag_values=values)
-    cli.read_flags(argv, values, __doc__ or "")
+    command_line.read_flags(argv, values, __doc__ or "")
     out = Path(values.out)
     if out.exists():
         raise SetupError(f"--out {out} exists already: remove it, or give another folder")
@@ -118,4 +118,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.call(main)
+    exits.call(main)

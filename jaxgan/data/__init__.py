@@ -10,8 +10,8 @@ import numpy as np
 from jaxgan.data.arrays import ArrayExamples, digits_spec, from_arrays, from_digits, load_digits
 from jaxgan.data.combine import mapped, split, zipped, zipped_conditions, zipped_spec
 from jaxgan.data.folder import folder_spec, from_folder
-from jaxgan.data.points import Modes, Problem
-from jaxgan.data.sampled import PROBLEMS, from_problem, make_problem
+from jaxgan.data.problems.points import Modes, Problem
+from jaxgan.data.problems.sampled import PROBLEMS, from_problem, make_problem
 from jaxgan.data.source import (
     Conditions,
     Source,

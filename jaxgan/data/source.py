@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan.data.points import Problem
+from jaxgan.data.problems.points import Problem
 from jaxgan.latents import row_keys
 
 Array = jax.Array

@@ -16,8 +16,8 @@ from jaxgan import schedules
 from jaxgan.gans import passes
 from jaxgan.gans.adversarial import adversarial
 from jaxgan.hyper import ScheduledUnit
-from jaxgan.layers import mean_pool, upsample
 from jaxgan.losses import LossPair
+from jaxgan.ops.resample import mean_pool, upsample_nearest
 from jaxgan.regularizers import Regularizer, real_sign
 from jaxgan.state import GANState
 from jaxgan.steps import GAN, Aux, Batch
@@ -82,7 +82,7 @@ def growing(
         if "real" not in batch:
             return {**batch, "conditions": asked}
         real, share = batch["real"], alpha[:, None, None, None]
-        real = (1.0 - share) * upsample(mean_pool(real)) + share * real
+        real = (1.0 - share) * upsample_nearest(mean_pool(real)) + share * real
         return {**batch, "real": real, "alpha": alpha, "conditions": asked}
 
     def init(key: Array, batch: Batch) -> GANState:

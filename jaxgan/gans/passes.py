@@ -12,7 +12,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxgan import latents, minibatch, spectral
+from jaxgan import latents
+from jaxgan.layers import minibatch
+from jaxgan.ops import spectral
 from jaxgan.state import GANState, TrainState
 from jaxgan.steps import Batch
 

@@ -54,7 +54,7 @@ def frechet_distance(real: Moments, fake: Moments) -> float:
     The last trace is the sum of the singular values of L₁ᵀL₂, where Σ = L Lᵀ by a symmetric
     eigendecomposition in float64. No root is taken of a product, which is not symmetric, nor of rounding
     errors: it is as exact where there are fewer samples than dimensions. Two covariances of 2048 take 9 s
-    of one core, 3 s if of 500 samples (``python -m benchmarks.metrics --only=frechet,frechet_few``).
+    of one core, 3 s if of 500 samples (``python -m benchmarks.metric_speed --only=frechet,frechet_few``).
 
     Args:
       real: moments of one set of features.

@@ -52,7 +52,7 @@ def precision_recall_density_coverage(real: ArrayLike, fake: ArrayLike, *, k: in
     against itself has density (k + 1)/k here and 1 there.)
 
     Only tiles of 4 MiB are held: 50,000 against 50,000 in 64 dimensions take 88 s of one core, and the
-    whole process 324 MiB (``python -m benchmarks.metrics --only=prdc``).
+    whole process 324 MiB (``python -m benchmarks.metric_speed --only=prdc``).
 
     Args:
       real: (N, D) features.

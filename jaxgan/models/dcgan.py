@@ -20,7 +20,7 @@ import jax.numpy as jnp
 
 from jaxgan.errors import SetupError, unknown
 from jaxgan.layers import NORMS, Conv, ConvTranspose, Dense, Norm
-from jaxgan.minibatch import Minibatch
+from jaxgan.layers.minibatch import Minibatch
 
 Array = jax.Array
 
@@ -128,7 +128,7 @@ class Critic(nn.Module):
       kernel_size: of every strided convolution (stride 2).
       dtype: of activations and of products' operands; parameters, moments and results are float32.
       minibatch: features of the batch that join those entering the logit, a kind of
-        :class:`jaxgan.minibatch.Minibatch`, or none.
+        :class:`jaxgan.layers.minibatch.Minibatch`, or none.
     """
 
     width: int = 64

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.errors import unknown
-from jaxgan.layers import NORMS, Conv, ConvTranspose, Dense, Norm, mean_pool, upsample
+from jaxgan.layers import NORMS, Conv, ConvTranspose, Dense, Norm
+from jaxgan.ops.resample import mean_pool, upsample_nearest
 
 Array = jax.Array
 
@@ -86,7 +87,7 @@ class Generator(nn.Module):
             x = activate(layer(x, train), side)
         if not self.grown:
             return image(x, side)
-        return _blend(upsample(image(old, side // 2)), image(x, side), alpha)
+        return _blend(upsample_nearest(image(old, side // 2)), image(x, side), alpha)
 
 
 class Critic(nn.Module):

@@ -137,8 +137,8 @@ def fold(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
       state: the public checkpoint's tensors by name, see :func:`shapes`.
 
     Returns:
-      Of :class:`jaxgan.models.inception.InceptionV3`: under "params" each layer's (kh, kw, I, O) kernel and
-      (O,) bias, float32, by the public checkpoint's names.
+      Of :class:`jaxgan.models.inception_v3.InceptionV3`: under "params" each layer's (kh, kw, I, O) kernel
+      and (O,) bias, float32, by the public checkpoint's names.
     """
     params = {("fc", "kernel"): state["fc.weight"].T, ("fc_bias",): state["fc.bias"]}
     for name in LAYERS:

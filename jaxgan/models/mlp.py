@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.layers import Dense
-from jaxgan.minibatch import Minibatch
+from jaxgan.layers.minibatch import Minibatch
 
 Array = jax.Array
 
@@ -44,8 +44,8 @@ class Critic(nn.Module):
     """Samples through leaky ReLU layers (slope 0.2) to one logit each.
 
     Activations and products' operands are of ``dtype``, parameters and logits float32. The features of a
-    ``minibatch`` layer, see :class:`jaxgan.minibatch.Minibatch`, join those that enter the last hidden
-    layer. What enters the logit is sown as ``features`` into ``intermediates``.
+    ``minibatch`` layer, see :class:`jaxgan.layers.minibatch.Minibatch`, join those that enter the last
+    hidden layer. What enters the logit is sown as ``features`` into ``intermediates``.
     """
 
     hidden: Sequence[int] = (128, 128, 128)

@@ -10,9 +10,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.conditional_norm import ConditionalBatchNorm
-from jaxgan.embedding import Embed
 from jaxgan.layers import Conv, ConvTranspose, Dense
+from jaxgan.layers.conditional_norm import ConditionalBatchNorm
+from jaxgan.layers.embedding import Embed
 from jaxgan.models.dcgan import check, stages
 
 Array = jax.Array

@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.errors import SetupError, unknown
-from jaxgan.layers import NORMS, Conv, ConvMeanPool, Dense, Norm, UpsampleConv, mean_pool, upsample
+from jaxgan.layers import NORMS, Conv, ConvMeanPool, Dense, Norm, UpsampleConv
+from jaxgan.ops.resample import mean_pool, upsample_nearest
 
 Array = jax.Array
 
@@ -56,7 +57,7 @@ class GeneratorBlock(nn.Module):
         y = nn.relu(Norm(self.norm)(y, train))
         y = Conv(*block)(y, train)
         # A 1 × 1 convolution and upsampling change places freely; small images first is cheaper.
-        return y + upsample(Conv(*shortcut, kernel_size=1)(x, train))
+        return y + upsample_nearest(Conv(*shortcut, kernel_size=1)(x, train))
 
 
 class CriticBlock(nn.Module):

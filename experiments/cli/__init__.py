@@ -1,0 +1,1 @@
+"""The command line: flags, config files, errors, signals and caches."""

@@ -1,0 +1,56 @@
+"""Operations on the fields of a config."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import config_dict
+
+
+def unshared(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
+    """A copy in which no two sections are one: a flag that sets a player's field must not set the other's.
+
+    >>> adam = {"learning_rate": 1e-3}
+    >>> config = unshared(config_dict.ConfigDict({"generator": adam, "critic": adam}))
+    >>> config.generator.learning_rate = 1e-4
+    >>> config.critic.learning_rate
+    0.001
+    """
+    return config_dict.ConfigDict(
+        {
+            name: unshared(value) if isinstance(value, config_dict.ConfigDict) else value
+            for name, value in config.items(preserve_field_references=True)
+        }
+    )
+
+
+def with_values(config: config_dict.ConfigDict, values: Mapping[str, Any]) -> config_dict.ConfigDict:
+    """Copies a config with other values, perhaps traced, in the fields given by dotted names."""
+    copy = unshared(config)
+    with copy.ignore_type():
+        for name, value in values.items():
+            *parents, field = name.split(".")
+            node = copy
+            for parent in parents:
+                if parent not in node:
+                    node[parent] = config_dict.ConfigDict()
+                node = node[parent]
+            # Its own: a config may give several points the same section, and change a field of it for each.
+            node[field] = unshared(value) if isinstance(value, config_dict.ConfigDict) else value
+    return copy
+
+
+def flatten(config: config_dict.ConfigDict, prefix: str = "") -> dict[str, Any]:
+    """A config's leaves by their dotted names; empty sections, whose names may tell, too.
+
+    >>> flatten(config_dict.ConfigDict({"a": {"b": 1}, "c": 2, "d": {}}))
+    {'a.b': 1, 'c': 2, 'd': {}}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if not isinstance(value, config_dict.ConfigDict):
+            flat[prefix + name] = value
+        elif value:
+            flat.update(flatten(value, f"{prefix}{name}."))
+        else:
+            flat[prefix + name] = {}
+    return flat

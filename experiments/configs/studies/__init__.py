@@ -1,0 +1,1 @@
+"""Configs of comparisons over seeds, trained with experiments.sweep."""

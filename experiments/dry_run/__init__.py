@@ -1,0 +1,1 @@
+"""Ahead-of-time compilation for TPUs, and what the compiled program costs."""

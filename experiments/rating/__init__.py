@@ -1,0 +1,1 @@
+"""Rating of images by people: the questions, the page and the answers."""

@@ -1,0 +1,1 @@
+"""Scores of samples, each with a receipt of how it was made."""

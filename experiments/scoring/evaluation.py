@@ -1,0 +1,261 @@
+"""Scores runs and folders of images, each score with its receipt."""
+
+import functools
+import importlib.metadata
+import itertools
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from absl import flags
+from ml_collections import ConfigDict
+
+from experiments.cli import config_fields, data_flags
+from experiments.scoring import backbones, image_features, image_metrics, image_sets, own_measures
+from experiments.scoring.image_sets import ImageSet
+from experiments.training import build, derived, restore, staging, workdir
+from jaxgan import data
+from jaxgan.errors import SetupError
+from jaxgan.metrics.backbone import Backbone
+from jaxgan.metrics.standing import standing_statistics
+from jaxgan.stages import stage_of
+from jaxgan.state import GANState
+
+STANDING_BATCH, STANDING_KEY = 256, 0x57A7
+PACKAGES = ("jaxgan", "jax", "jaxlib", "flax", "numpy", "scipy", "pillow")
+
+
+class Candidate(NamedTuple):
+    """Something to be scored.
+
+    Attributes:
+      name: what a table calls it.
+      images: it.
+      made: what the receipt says of how they were made.
+      walk: the generator's perceptual path length by a network, None for a folder.
+    """
+
+    name: str
+    images: ImageSet
+    made: dict[str, Any]
+    walk: Callable[[Backbone], float] | None
+
+
+def runs(values: flags.FlagValues) -> Iterator[tuple[restore.Run, dict[str, Any], dict[str, Any]]]:
+    """Yields the checkpoints to be scored, with what a receipt says of their weights and of themselves.
+
+    Scores of stages do not compare: of a run of several, the checkpoints of the last one are scored.
+    """
+    directory = restore.folder(values.workdir)
+    found = restore.restore_each(directory, raw=values.raw)
+    untils = [stage.until for stage in staging.stage_configs(restore.read_config(directory))]
+    for run in found if values.every else [restore.restore(directory, best=values.best, raw=values.raw)]:
+        step = int(run.state.step)
+        if (number := stage_of(untils, min(step, untils[-1]))) + 1 < len(untils):
+            print(f"step {step:,} is of stage {number + 1} of {len(untils)}: skipped", flush=True)
+            continue
+        statistics = "raw" if values.raw else "averaged"
+        if values.standing:
+            run = run._replace(state=_stand(run, values.standing, values.seed))
+            statistics = f"standing, {values.standing} batches of {STANDING_BATCH}"
+        how = {"weights": "raw" if values.raw else "averaged (EMA)", "batch_statistics": statistics}
+        scored = {
+            "run": directory.resolve().name,
+            "step": step,
+            "state_sha256": run.state_sha256,
+            "config_sha256": image_features.key_of(workdir.as_json(run.config)),
+        }
+        yield run, how, scored
+
+
+def none_to_score(values: flags.FlagValues) -> SetupError:
+    """Builds the error for a run without a checkpoint to be scored, to be raised by the caller."""
+    return SetupError(f"--workdir {values.workdir} has no checkpoint that can be scored: run it further")
+
+
+def candidates(values: flags.FlagValues, channels: int, *, numbered: bool) -> Iterator[Candidate]:
+    """What is to be scored, one after another; sub-folders' names are labels if ``numbered``."""
+    if values.images:
+        folder = image_sets.of_folder(Path(values.images), channels, numbered=numbered)
+        if folder.num < 2:
+            raise SetupError(f"--images {values.images} holds 1 sample: at least 2 are needed")
+        made = {"count": folder.num, "shape": list(folder.shape), "weights": "not known"}
+        yield Candidate(values.images, folder, made, None)
+        return
+    for run, how, scored in runs(values):
+        asked = restore.asked(run, truncation=values.truncation)
+        made = {
+            "count": values.num,
+            "shape": list(derived.spec_of(run.config).shape),
+            **how,
+            "truncation": values.truncation,
+            "seed": values.seed,
+        }
+        images = image_sets.generated(
+            asked.sample,
+            run.state,
+            num=values.num,
+            seed=values.seed,
+            facts=scored,
+            given=asked.given,
+            labels=asked.labels,
+        )
+        walk = functools.partial(
+            image_features.path_length,
+            run,
+            asked=asked,
+            truncation=values.truncation,
+            num=values.num,
+            seed=values.seed,
+        )
+        yield Candidate(f"step {int(run.state.step):,}", images, made, walk)
+
+
+def _stand(run: restore.Run, batches: int, seed: int) -> GANState:
+    key = jax.random.fold_in(jax.random.key(seed), STANDING_KEY)
+    conditions = data.open_conditions(**run.config.data)
+    stand = functools.partial(
+        standing_statistics,
+        run.gan,
+        batches=batches,
+        batch_size=STANDING_BATCH,
+        conditions=conditions,
+    )
+    return jax.jit(lambda state: stand(state, key))(run.state)
+
+
+def check_held_out(held_out: str, fields: Mapping[str, Any], config: ConfigDict | None) -> None:
+    """Refuses a held-out split that a run was trained on.
+
+    Args:
+      held_out: the split.
+      fields: of the data it is a split of.
+      config: the run's; None for a folder of images, of which nobody knows.
+
+    Raises:
+      SetupError: the run's split is the same, a slice of the same, or all of the data.
+    """
+    if config is None or config.data.name != fields["name"]:
+        return
+    trained = config.data.get("split") or ("train" if fields["name"].startswith("tfds/") else "")
+    if not trained or trained.partition("[")[0] == held_out.partition("[")[0]:
+        raise SetupError(
+            f"--held_out={held_out}: the run was trained on {trained or 'all'} of {fields['name']}, and has"
+            " seen that split: train with --config.data.split=train, and hold out another"
+        )
+
+
+def score_images(
+    values: flags.FlagValues, config: ConfigDict | None, named: Sequence[str] | None
+) -> list[dict[str, Any]]:
+    """Scores images, a run's samples or a folder's, with a network.
+
+    Args:
+      values: the command's flags.
+      config: the run's; None for a folder.
+      named: the scores asked for; None for the network's usual ones.
+
+    Returns:
+      The results, each with its receipt.
+    """
+    if config is not None and "real" not in derived.spec_of(config).fields:
+        raise SetupError(
+            f"--workdir {values.workdir}: data.name {config.data.name} has no samples called real to hold"
+            " those of the run against; give --metrics=NAME of the system's own measures"
+        )
+    statistics = bool(values.reference)
+    fields: dict[str, Any] = {"name": "statistics", "channels": values["data.channels"].value or 3}
+    if not statistics:
+        fields = data_flags.data_fields(config.data if config else {}, values)
+    elif config:
+        fields = config.data.to_dict()
+    given = values.backbone or backbones.default(fields["name"])
+    kind = backbones.kind(given)
+    names = named or image_metrics.usual(kind, statistics=statistics)
+    image_metrics.check_metrics(
+        names,
+        kind,
+        statistics=statistics,
+        held_out=bool(values.held_out),
+        folder=bool(values.images),
+        labels=bool(values.images) or (config is not None and "labels" in build.build(config).reads),
+    )
+    by_name = fields["name"] != "folder" and any(name.startswith("class_") for name in names)
+    scored = candidates(values, fields["channels"], numbered=by_name)
+    if (first := next(scored, None)) is None:
+        raise none_to_score(values)
+    backbone = backbones.open_backbone(given, fields)
+    needs = image_metrics.needs(names)
+    held_out = None
+    facts: dict[str, Any] = {}
+    if statistics:
+        real, facts["reference"] = image_features.statistics(Path(values.reference))
+    else:
+        images = image_sets.of_source(fields)
+        real, facts["reference"] = image_features.reference(images, backbone, needs), images.facts
+    if values.held_out:
+        images = image_sets.of_source({**fields, "split": values.held_out})
+        check_held_out(values.held_out, fields, config)
+        if images.facts["sha256"] == facts["reference"].get("sha256"):
+            raise SetupError(
+                f"--held_out={values.held_out} is the reference itself: give a split training did not see"
+            )
+        held_out, facts["held_out"] = image_features.reference(images, backbone, needs), images.facts
+    common = {
+        "backbone": {"name": backbone.name, "sha256": backbone.sha256, "resize": backbone.resize},
+        "quantisation": image_features.QUANTISATION,
+        "metrics": {name: dict(image_metrics.METRICS[name].settings) for name in names},
+        **facts,
+    }
+    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
+    made_now = []
+    for called, images, made, walk in itertools.chain([first], scored):
+        fake = image_features.measure(images, backbone, needs)
+        sets = image_metrics.Sets(real, fake, held_out, walk and functools.partial(walk, backbone))
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", UserWarning)
+            scores = image_metrics.compute(sets, names)
+        for each in said:
+            print(f"warning: {each.message}", file=sys.stderr)
+        receipt = {**common, "generated": made, "scored": images.facts, "versions": versions}
+        made_now.append({"name": called, "scores": scores, "receipt": receipt})
+    return made_now
+
+
+def score_measures(values: flags.FlagValues, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Scores a run by measures of its system's own, on real samples of its data.
+
+    Args:
+      values: the command's flags; those of the data say which real samples.
+      names: of the measures.
+
+    Returns:
+      The results, each with its receipt.
+    """
+    results = []
+    for run, how, scored in runs(values):
+        fields = data_flags.given_data(run.config.data, values)
+        source = data.open_source(**fields)
+        found = own_measures.measure(run.gan, run.state, source, names, seed=values.seed)
+        receipt = {
+            "metrics": {name: {"is": run.gan.measures[name].meaning} for name in names},
+            "measured_on": {
+                "data": {
+                    name: x
+                    for name, x in config_fields.flatten(ConfigDict(fields)).items()
+                    if name != "path"
+                },
+                "count": len(own_measures.rows_of(source)),
+                "seed": values.seed,
+            },
+            "generated": how,
+            "scored": scored,
+            "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+        }
+        results.append({"name": f"step {int(run.state.step):,}", "scores": found, "receipt": receipt})
+    if not results:
+        raise none_to_score(values)
+    return results

@@ -1,0 +1,50 @@
+"""Progress of a run on the terminal."""
+
+import sys
+import time
+from collections.abc import Mapping
+
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+
+class ProgressBar:
+    """Tells a person how far a run is: a bar on a terminal, plain lines elsewhere."""
+
+    def __init__(self, start: int, config: ConfigDict, unit: str):
+        self._config, self._unit = config, unit
+        self._step, self._time = start, time.monotonic()
+        self._rate = 0.0
+        terminal = sys.stderr.isatty()
+        layout = "step {n_fmt}/{total_fmt} |{bar}|{postfix}"
+        self._bar = (
+            tqdm(total=config.num_steps, initial=start, bar_format=layout, file=sys.stderr)
+            if terminal
+            else None
+        )
+
+    def __call__(self, step: int, metrics: Mapping[str, float]) -> float:
+        """Shows a logged step; returns the samples per second since the last one."""
+        now = time.monotonic()
+        steps = (step - self._step) / max(now - self._time, 1e-9)
+        self._step, self._time = step, now
+        # The first interval holds the compilation: the estimate starts afresh with the second.
+        self._rate = steps if self._rate < steps / 4 else 0.7 * self._rate + 0.3 * steps
+        left = (self._config.num_steps - step) / max(self._rate, 1e-9)
+        eta = f"{int(left) // 3600}:{int(left) // 60 % 60:02}:{int(left) % 60:02}"
+        speed = steps * self._config.batch_size
+        losses = "".join(
+            f" {name} {metrics[name]:.4g}," for name in ("critic_loss", "generator_loss") if name in metrics
+        )
+        text = f"{speed:,.0f} {self._unit}/s,{losses} ETA {eta}"
+        if self._bar is None:
+            print(f"step {step}/{self._config.num_steps}, {text}", flush=True)
+        else:
+            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.update(step - self._bar.n)
+        return speed
+
+    def close(self) -> None:
+        """Leaves the bar as it stands."""
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,1 @@
+"""Problems whose distribution is known exactly."""

@@ -1,0 +1,1 @@
+"""Array functions that layers are built from."""

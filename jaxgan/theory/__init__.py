@@ -1,0 +1,1 @@
+"""Exact results: divergences, optimal transport, and the dynamics of small games."""
