@@ -1,4 +1,4 @@
-"""Earth mover's distances: exact on the line, and between any heaps by linear programming."""
+"""Earth mover's distances: exact on the line, and by linear programming between any masses."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,11 @@ ArrayLike = np.ndarray | jax.Array | Sequence[float]
 
 
 def check_masses(values: ArrayLike) -> Array:
-    """The values as float64; raises ValueError if one is negative or not finite."""
+    """Returns masses as float64 after validation.
+
+    Raises:
+      ValueError: A mass is negative or not finite.
+    """
     masses = np.asarray(values, np.float64)
     if not ((masses >= 0) & (masses < math.inf)).all():
         raise ValueError("masses and densities are at least 0 and finite")
@@ -21,7 +25,12 @@ def check_masses(values: ArrayLike) -> Array:
 
 
 def check_points(values: ArrayLike, rank: int) -> Array:
-    """The points as float64: AssertionError at another rank, ValueError at none or one not finite."""
+    """Returns points as float64 after validation.
+
+    Raises:
+      AssertionError: The number of axes is not ``rank``.
+      ValueError: There are no points, or a point is not finite.
+    """
     points = np.asarray(values, np.float64)
     chex.assert_rank(points, rank)
     if not len(points) or not np.isfinite(points).all():
@@ -32,7 +41,12 @@ def check_points(values: ArrayLike, rank: int) -> Array:
 
 
 def check_weights(values: ArrayLike | None, count: int) -> Array:
-    """So many masses that sum to 1 to 1e-6, equal ones for None: else AssertionError or ValueError."""
+    """Validates ``count`` weights that sum to 1; None gives uniform weights.
+
+    Raises:
+      AssertionError: The number of weights is not ``count``.
+      ValueError: A weight is negative or not finite, or the sum differs from 1 by more than 1e-6.
+    """
     if values is None:
         return np.full(count, 1 / count)
     weights = check_masses(values)
@@ -43,21 +57,22 @@ def check_weights(values: ArrayLike | None, count: int) -> Array:
 
 
 def w1_curves(x: ArrayLike, first: ArrayLike, second: ArrayLike) -> float:
-    """The earth mover's distance on the line as the area between two curves.
+    """Computes the earth mover's distance on the line as the area between two curves.
 
     W₁ = ∫ |F(x) − G(x)| dx = ∫₀¹ |F⁻¹(u) − G⁻¹(u)| du
 
     Args:
-      x: (N,) increasing points, or levels u from 0 to 1; one given twice is where a curve jumps.
-      first: (N,) the distribution function F at the points, or the quantile function at the levels.
-      second: (N,) the same of the other distribution.
+      x: Increasing points (N,), or levels u from 0 to 1. A point that occurs twice marks a jump of a curve.
+      first: Distribution function F at the points, or quantile function at the levels, (N,).
+      second: The same function of the other distribution, (N,).
 
     Returns:
-      In units of x, exact for curves that are straight between the points.
+      The distance in the units of the distributions' samples, exact for curves that are straight between
+      the points of x.
 
     Raises:
-      AssertionError: the shapes differ, or are not vectors'.
-      ValueError: x decreases, a number is not finite, or there is none.
+      AssertionError: The arguments differ in shape or are not vectors.
+      ValueError: The points decrease, a number is not finite, or the arguments are empty.
 
     References:
       Peyré and Cuturi, 2019, Computational Optimal Transport, remark 2.30, https://arxiv.org/abs/1803.00567
@@ -69,7 +84,7 @@ def w1_curves(x: ArrayLike, first: ArrayLike, second: ArrayLike) -> float:
     gap = first - second
     left, right = np.abs(gap[:-1]), np.abs(gap[1:])
     total = left + right
-    # Where the curves cross, two triangles instead of a trapezium.
+    # Where the curves cross, the area is two triangles instead of a trapezium.
     crossed = gap[:-1] * gap[1:] < 0
     crossing = (left**2 + right**2) / np.where(crossed, total, 1.0)
     return float(np.sum(np.diff(x) * np.where(crossed, crossing, total)) / 2)
@@ -82,22 +97,22 @@ def w1_samples(
     x_weights: ArrayLike | None = None,
     y_weights: ArrayLike | None = None,
 ) -> float:
-    """The exact earth mover's distance between samples on the line.
+    """Computes the exact earth mover's distance between samples on the line.
 
     W₁ = ∫ |F(t) − G(t)| dt, with F and G the samples' distribution functions.
 
     Args:
-      x: (N,) numbers.
-      y: (M,) numbers.
-      x_weights: (N,) masses that sum to 1; None for 1/N.
-      y_weights: (M,) masses that sum to 1; None for 1/M.
+      x: Samples of one distribution, (N,).
+      y: Samples of the other distribution, (M,).
+      x_weights: Masses of x, (N,), which sum to 1; None for 1/N.
+      y_weights: Masses of y, (M,), which sum to 1; None for 1/M.
 
     Returns:
-      In units of x.
+      The distance in units of x.
 
     Raises:
-      AssertionError: a sample is not a vector, or its weights are not one each.
-      ValueError: a number is not finite or there is none, or weights are negative or do not sum to 1.
+      AssertionError: A sample is not a vector, or its length differs from that of its weights.
+      ValueError: A number is not finite, a sample is empty, or weights are negative or do not sum to 1.
 
     References:
       Peyré and Cuturi, 2019, Computational Optimal Transport, remark 2.30, https://arxiv.org/abs/1803.00567
@@ -113,14 +128,15 @@ def w1_samples(
 
 
 class Transport(NamedTuple):
-    """The cheapest way to move one heap of earth onto another.
+    """Cheapest plan that moves one distribution of mass onto another.
 
     Attributes:
-      plan: (N, M), how much goes from i to j; its rows sum to the one's masses, its columns to the other's.
-      cost: Σ_ij plan_ij cost_ij.
-      real_potential: (N,) f of the dual problem, max Σ f_i p_i + Σ g_j q_j with f_i + g_j ≤ cost_ij; where
-        the cost is a distance, f is the best 1-Lipschitz critic, and −g agrees with it.
-      fake_potential: (M,) g of it.
+      plan: Mass moved from i to j, (N, M); its rows sum to the first masses, its columns to the second.
+      cost: Total cost Σ_ij plan_ij cost_ij.
+      real_potential: Potential f, (N,), of the dual problem, max Σ f_i p_i + Σ g_j q_j subject to
+        f_i + g_j ≤ cost_ij. Where the cost is a distance, f is the best 1-Lipschitz critic, and −g agrees
+        with f.
+      fake_potential: Potential g of the dual problem, (M,).
     """
 
     plan: Array
@@ -130,22 +146,22 @@ class Transport(NamedTuple):
 
 
 def transport(p: ArrayLike, q: ArrayLike, cost: ArrayLike) -> Transport:
-    """The optimal moving plan γ and its dual potentials, by linear programming.
+    """Computes the optimal transport plan γ and its dual potentials by linear programming.
 
     min_γ Σ_ij γ_ij c_ij,  γ ≥ 0,  Σ_j γ_ij = p_i,  Σ_i γ_ij = q_j
 
     Args:
-      p: (N,) masses.
-      q: (M,) masses with the same sum.
-      cost: (N, M) of moving a unit from i to j; distances for W₁.
+      p: Masses to move, (N,).
+      q: Masses to produce, (M,), with the same sum.
+      cost: Cost (N, M) of moving a unit of mass from i to j; distances give W₁.
 
     Returns:
       The plan, its cost, and the potentials, whose dual objective is equal to the cost.
 
     Raises:
-      AssertionError: the shapes do not go together.
-      ValueError: a mass is negative or not finite, or the sums differ or are 0.
-      RuntimeError: the solver gives up.
+      AssertionError: The shapes do not match.
+      ValueError: A mass is negative or not finite, or the sums differ or are 0.
+      RuntimeError: The solver fails.
 
     References:
       Peyré and Cuturi, 2019, Computational Optimal Transport, section 3, https://arxiv.org/abs/1803.00567
@@ -161,16 +177,18 @@ def transport(p: ArrayLike, q: ArrayLike, cost: ArrayLike) -> Transport:
         raise ValueError(f"p sums to {total} and q to {q.sum()}: give positive sums that are equal")
     rows = kron(eye_array(len(p)), np.ones((1, len(q))))
     columns = kron(np.ones((1, len(p))), eye_array(len(q)))
+    # The solver's tolerances are absolute, so we scale the masses to about 1 and the costs to at most 1.
+    unit = float(np.abs(cost).max()) or 1.0
     result = linprog(
-        cost.ravel(),
+        cost.ravel() / unit,
         A_eq=vstack([rows, columns]).tocsr(),
-        # The solver's tolerances are absolute: masses of about 1 are far from them.
         b_eq=np.concatenate([p / total, q / q.sum()]) * len(p),
         method="highs",
+        options={"dual_feasibility_tolerance": 1e-10, "primal_feasibility_tolerance": 1e-10},
     )
     if not result.success:
         raise RuntimeError(f"the solver gave up: {result.message}")
-    real_potential, fake_potential = np.split(result.eqlin.marginals, [len(p)])
+    real_potential, fake_potential = np.split(unit * result.eqlin.marginals, [len(p)])
     scale = float(total) / len(p)
     plan = scale * result.x.reshape(cost.shape)
-    return Transport(plan, scale * result.fun, real_potential, fake_potential)
+    return Transport(plan, scale * unit * result.fun, real_potential, fake_potential)
