@@ -1,1 +1,1 @@
-"""Measurements, each a ratio taken side by side in one run."""
+"""Benchmarks, each of which measures its ratios side by side in one run."""

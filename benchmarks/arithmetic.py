@@ -1,9 +1,10 @@
-"""The multiplications that a train step needs, counted by hand: no JAX, nothing compiled.
+"""Counts the multiplications that a train step needs by hand, without JAX or a compiler.
 
-A layer is a trilinear form in its images, kernel and outputs; the product of any two of them, in the shape
-of the third, is one of its three matrix products (forward, input gradient, kernel gradient), and each has
-the same multiplications. What a step needs is therefore which products of which layers it takes, and how
-often: see :func:`step`. Elementwise work (activations, norms, optimisers) is not counted.
+A layer is a trilinear form in its images, kernel and outputs. The product of any two of them, in the shape
+of the third, is one of its three matrix products (forward, input gradient, kernel gradient), and each
+product has the same number of multiplications. The cost of a step therefore depends on which products of
+which layers it computes, and how often: see :func:`step`. Elementwise work (activations, normalisations,
+optimisers) is not counted.
 """
 
 import itertools
@@ -12,17 +13,20 @@ from typing import NamedTuple
 
 
 class Layer(NamedTuple):
-    """A convolution with padding SAME or its transpose; a dense layer is one of 1 × 1 on 1 × 1 pixels.
+    """A convolution with padding SAME, or its transpose.
+
+    A dense layer is a convolution with a 1 × 1 kernel on 1 × 1 pixels.
 
     Attributes:
-      inputs: channels.
-      outputs: channels.
-      side: of the images, the larger side of the layer, in pixels.
-      kernel: its side in pixels.
-      stride: in pixels.
-      transposed: whether the larger side is its outputs'.
-      first: whether it reads the network's input.
-      normed: weights whose largest singular value is estimated in each pass, 0 without that.
+      inputs: Input channels.
+      outputs: Output channels.
+      side: Side in pixels of the images, the larger side of the layer.
+      kernel: Side of the kernel in pixels.
+      stride: Stride in pixels.
+      transposed: Whether the outputs are on the larger side.
+      first: Whether the layer reads the input of the network.
+      normed: Number of weights whose largest singular value is estimated in each pass, 0 without spectral
+        normalisation.
     """
 
     inputs: int
@@ -40,7 +44,9 @@ Count = Callable[[Layer], int]
 
 
 def direct(layer: Layer) -> int:
-    """Multiplications of one product for one sample, by the definition; those with padding are not needed.
+    """Returns the multiplications of one product for one sample, by the definition of a convolution.
+
+    Multiplications with padding are not needed and do not count.
 
     >>> direct(Layer(3, 5)), direct(Layer(1, 1, side=4, kernel=4, stride=2))
     (15, 36)
@@ -53,13 +59,17 @@ def direct(layer: Layer) -> int:
 
 
 def mlp(inputs: int, hidden: Sequence[int], outputs: int) -> Network:
-    """Dense layers."""
+    """Returns the dense layers of an MLP."""
     pairs = enumerate(itertools.pairwise((inputs, *hidden, outputs)))
     return [Layer(a, b, first=i == 0) for i, (a, b) in pairs]
 
 
 def dcgan_generator(size: int, channels: int, width: int, kernel: int, dim: int) -> Network:
-    """A projection to the smallest map, then fractionally-strided convolutions that halve the channels."""
+    """Returns the layers of a DCGAN generator.
+
+    A projection to the smallest map is followed by fractionally-strided convolutions that halve the
+    channels.
+    """
     side = 7 if size == 28 else 4
     features = width * size // side // 2
     layers = [Layer(dim, side * side * features, first=True)]
@@ -71,7 +81,10 @@ def dcgan_generator(size: int, channels: int, width: int, kernel: int, dim: int)
 
 
 def dcgan_critic(size: int, channels: int, width: int, kernel: int, spectral: bool = False) -> Network:
-    """Strided convolutions that double the channels, then a dense layer."""
+    """Returns the layers of a DCGAN critic.
+
+    Strided convolutions that double the channels are followed by a dense layer.
+    """
     layers, features, last = [], channels, 7 if size == 28 else 4
     for i in range((size // last).bit_length() - 1):
         outputs = width * 2**i
@@ -83,10 +96,11 @@ def dcgan_critic(size: int, channels: int, width: int, kernel: int, spectral: bo
 
 
 def resnet_generator(size: int, channels: int, width: int, dim: int) -> Network:
-    """A projection to 4 × 4, blocks that double the side, a last convolution.
+    """Returns the layers of a residual generator.
 
-    Upsampling before a 3 × 3 convolution needs no more than a fractionally-strided 4 × 4 one, and the
-    shortcut's 1 × 1 convolution may come before its upsampling.
+    A projection to 4 × 4 is followed by blocks that double the side, and by a last convolution. Upsampling
+    before a 3 × 3 convolution needs no more multiplications than a fractionally-strided 4 × 4 convolution,
+    and the 1 × 1 convolution of the shortcut may precede its upsampling.
     """
     layers, side = [Layer(dim, 16 * width, first=True)], 4
     while side < size:
@@ -100,10 +114,11 @@ def resnet_generator(size: int, channels: int, width: int, dim: int) -> Network:
 
 
 def resnet_critic(size: int, channels: int, width: int, spectral: bool = False) -> Network:
-    """Blocks that pool down to 8 × 8, two more, a dense layer.
+    """Returns the layers of a residual critic.
 
-    The mean after a 3 × 3 convolution needs no more than a strided 4 × 4 one, and the shortcut's mean may
-    come before its 1 × 1 convolution.
+    Blocks that pool down to 8 × 8 are followed by two more blocks and a dense layer. The mean after a 3 × 3
+    convolution needs no more multiplications than a strided 4 × 4 convolution, and the mean in the shortcut
+    may precede its 1 × 1 convolution.
     """
     layers, side, inputs = [], size, channels
     while side > 8:
@@ -128,49 +143,54 @@ def step(
     curved: bool = False,
     count: Count = direct,
 ) -> int:
-    """FLOPs of all matrix products that one train step needs, a multiplication and an addition being two.
+    """Returns the FLOPs of all matrix products that one train step needs.
+
+    A multiplication and an addition are two FLOPs.
 
     Args:
-      generator: its layers.
-      critic: its layers.
-      batch: samples of each kind (real, fake, interpolated).
-      n_critic: the critic's updates.
-      gradient_penalty: whether each of those has one.
-      curved: whether the critic's normalisations, per sample, make its slope depend smoothly on the
-        activations before them; without that it is piecewise linear.
-      count: multiplications of one product of a layer for one sample.
+      generator: Layers of the generator.
+      critic: Layers of the critic.
+      batch: Number of samples of each kind (real, fake, interpolated).
+      n_critic: Number of critic updates per step.
+      gradient_penalty: Whether each critic update has a gradient penalty.
+      curved: Whether the critic has per-sample normalisations, which make its slope depend smoothly on the
+        activations before them. Otherwise the critic is piecewise linear.
+      count: Function that returns the multiplications of one product of a layer for one sample.
     """
 
     def kernels(layers: Network) -> int:
         return sum(count(layer) for layer in layers)
 
     def forward(layers: Network) -> int:
-        # Of one input or two a dense layer makes as many scalings of its rows: no product of matrices.
+        # A dense layer with one or two inputs only scales its rows once or twice, without a matrix product.
         return sum(count(layer) for layer in layers if layer.inputs > 2 or layer.side > 1)
 
     def inputs(layers: Network) -> int:
-        # Nor is the input gradient behind one output (the logit) or two: it is as many outer products.
+        # The input gradient of a layer with one output (the logit) or two is one or two outer products.
         return sum(count(layer) for layer in layers if layer.outputs > 2 or layer.side > 1)
 
     below, above = critic[:-1], [layer for layer in critic if not layer.first]
-    # The generator makes samples for each update of the critic; its own update shares the last ones.
+    # The generator draws samples for each critic update. Its own update shares the last of them.
     samples = forward(generator)
-    # Real and fake samples up and down the critic. Nobody asks for a gradient in the samples themselves.
+    # Real and fake samples pass forward and backward through the critic. The gradient with respect to the
+    # samples themselves is not needed.
     update = 2 * (forward(critic) + kernels(critic) + inputs(above))
     if gradient_penalty:
-        # The slope at the interpolates: up through all but the logit, whose value is not asked for (below);
-        # then down all the way to the interpolates (δ, γ = Wᵀδ in each layer).
+        # The slope at the interpolates needs a forward pass through all layers except the logit, whose
+        # value is unused, and a backward pass to the interpolates (δ, γ = Wᵀδ in each layer).
         update += forward(below) + inputs(critic)
-        # Its derivative: the cotangent of γ goes up the layers in the place of an image. It gives the
-        # kernel's gradient with δ, and all but the last layer pass it on.
+        # For the derivative of the slope, the cotangent of γ passes forward through the layers in place of
+        # an image. Together with δ it gives the kernel gradients, and all layers but the last pass it on.
         update += kernels(critic) + forward(below)
         if curved:
-            # δ depends on the activations too: down the layers once more, but not to the interpolates.
+            # δ also depends on the activations, which takes one more backward pass through the layers, but
+            # not to the interpolates.
             update += kernels(below) + inputs([layer for layer in below if not layer.first])
-    # Spectral normalisation: W u, Wᵀ v and, for σ, W u anew in the critic's update; W u in the generator's.
-    # (σ's gradient in W is an outer product.)
+    # Spectral normalisation needs W u, Wᵀ v and, for σ, W u once more in the critic's update, and W u in
+    # the generator's update. The gradient of σ with respect to W is an outer product.
     normed = sum(layer.normed for layer in critic)
-    # The generator's: fake samples up the critic as it is now, down to the samples, down the generator.
+    # In the generator's update, fake samples pass forward through the updated critic, and the gradient
+    # passes backward through the critic to the samples and through the generator.
     last = forward(critic) + inputs(critic)
     last += kernels(generator) + inputs([layer for layer in generator if not layer.first])
     return 2 * (n_critic * (batch * (samples + update) + 3 * normed) + batch * last + normed)

@@ -1,9 +1,10 @@
-"""Times of single convolutions and their gradients: XLA's own, jaxgan's and PyTorch's, run alternately.
+"""Times single convolutions and their gradients by XLA, jaxgan and PyTorch in alternation.
 
     python -m benchmarks.convolutions [--only=4x4/forward,3x3/kernel] [--rounds=9]
 
-Each has a process of its own, warm, and they take turns; printed are medians in milliseconds, and the
-others' over ours. A call of more than a second is timed in two rounds only. Needs the extra ``bench``.
+Each side runs in a warm process of its own, and the sides take turns. The output lists medians in
+milliseconds, and the times of the other sides relative to jaxgan's. A call of more than a second is timed
+in two rounds only. The extra ``bench`` is needed.
 """
 
 import statistics
@@ -13,7 +14,7 @@ from benchmarks import command
 from benchmarks.step_time import Side
 
 BATCH = 64
-SECONDS = 0.2  # of calls in a round, so that short ones are not lost in the clock
+SECONDS = 0.2  # Of calls per round, so that the clock resolves short calls.
 SLOW, SLOW_ROUNDS = 1.0, 2
 
 
@@ -21,12 +22,12 @@ class Layer(NamedTuple):
     """A convolution of float32 images with padding SAME, or its transpose.
 
     Attributes:
-      inputs: channels of the images, the larger side.
-      outputs: channels.
-      kernel: its side in pixels.
-      stride: in pixels.
-      transposed: whether it maps the outputs to the images.
-      side: of the images.
+      inputs: Channels of the images, the larger side.
+      outputs: Channels of the smaller side.
+      kernel: Side of the kernel in pixels.
+      stride: Stride in pixels.
+      transposed: Whether the layer maps the outputs to the images.
+      side: Side of the images in pixels.
     """
 
     inputs: int
@@ -49,7 +50,7 @@ CASES = [f"{layer}/{product}" for layer in LAYERS for product in PRODUCTS]
 
 
 def title(case: str) -> str:
-    """A case for people.
+    """Returns the title of a case for the table.
 
     >>> title("4x4-transpose/kernel")
     'transpose of 4×4, stride 2, 128 → 64: kernel gradient'
@@ -63,11 +64,11 @@ def title(case: str) -> str:
 
 
 def schedule(first: dict[str, float], rounds: int) -> list[tuple[str, int]]:
-    """Who calls how often, in turn.
+    """Returns which side makes how many calls, in turn.
 
     Args:
-      first: seconds of one call, by side.
-      rounds: of those that are not slow.
+      first: Seconds of one call, by side.
+      rounds: Number of rounds of the sides that are not slow.
 
     >>> schedule({"a": 7.5, "b": 0.05}, 3)
     [('a', 1), ('b', 4), ('a', 1), ('b', 4), ('b', 4)]
@@ -81,7 +82,7 @@ def schedule(first: dict[str, float], rounds: int) -> list[tuple[str, int]]:
 
 
 def measure(case: str, rounds: int) -> dict[str, float]:
-    """Median milliseconds of a call, by side."""
+    """Returns the median milliseconds of a call, by side."""
     sides = {}
     for name, given in SIDES.items():
         module, _, kind = given.partition(" ")

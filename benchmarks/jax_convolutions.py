@@ -1,4 +1,4 @@
-"""Single convolutions in JAX: by jaxgan.ops.conv, or by XLA's own and JAX's derivatives of them."""
+"""Single convolutions in JAX, by ``jaxgan.ops.conv`` or by XLA with the derivatives that JAX defines."""
 
 from collections.abc import Callable
 
@@ -31,9 +31,9 @@ def _lax(layer: Layer) -> Map:
 
 
 def product(name: str) -> Callable[[Array, Array, Array], Array]:
-    """The function of operands, kernel and the outputs' cotangent that LAYER/PRODUCT/KIND is.
+    """Returns the function of operands, kernel and cotangent of the outputs for LAYER/PRODUCT/KIND.
 
-    KIND is ``ours`` or ``lax``; ``lax.conv_transpose`` has its kernel turned over in both directions.
+    KIND is ``ours`` or ``lax``. With ``lax.conv_transpose``, the kernel is flipped along both axes.
     """
     which, wanted, kind = name.split("/")
     f = {"ours": _ours, "lax": _lax}[kind](LAYERS[which])
@@ -45,7 +45,7 @@ def product(name: str) -> Callable[[Array, Array, Array], Array]:
 
 
 def shapes(which: str, batch: int = BATCH) -> list[tuple[int, ...]]:
-    """Those of a layer's operands, kernel and the outputs' cotangent."""
+    """Returns the shapes of the operands, the kernel and the cotangent of the outputs of a layer."""
     layer = LAYERS[which]
     out = -(-layer.side // layer.stride)
     ends = [(batch, layer.side, layer.side, layer.inputs), (batch, out, out, layer.outputs)]
@@ -54,7 +54,7 @@ def shapes(which: str, batch: int = BATCH) -> list[tuple[int, ...]]:
 
 
 def build(name: str) -> Callable[[int], None]:
-    """A function that computes LAYER/PRODUCT/KIND so many times."""
+    """Returns a function that computes LAYER/PRODUCT/KIND a given number of times."""
     which, _, kind = name.split("/")
     keys = jax.random.split(jax.random.key(0), 3)
     operands = [jax.random.normal(key, shape) for key, shape in zip(keys, shapes(which), strict=True)]

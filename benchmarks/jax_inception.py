@@ -14,7 +14,10 @@ __all__ = ["build", "matmul"]
 
 
 def build(folder: str) -> Callable[[int], None]:
-    """A function that takes the batch's features so many times, after writing them into the folder once."""
+    """Returns a function that extracts the features of the batch a given number of times.
+
+    The features are also written to the folder once.
+    """
     backbone = inception_backbone.load(Path(folder) / FILE, source_sha256=SOURCE)
     batch = images()
     np.save(Path(folder) / "jax_inception.npy", backbone.apply(batch)["features"])

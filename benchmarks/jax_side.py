@@ -1,4 +1,7 @@
-"""The workloads by jaxgan: its losses, models, systems and train step, compiled as a run compiles them."""
+"""The workloads in jaxgan, compiled in the same way as a run compiles them.
+
+They use jaxgan's losses, models, systems and train step.
+"""
 
 import functools
 import itertools
@@ -71,7 +74,13 @@ BUILDERS: dict[str, Callable[[], tuple[GAN, Any, int]]] = {
 
 
 class Prepared(NamedTuple):
-    """A workload about to run: the jitted step, its first state, and batches on the devices."""
+    """A workload that is ready to run.
+
+    Attributes:
+      step: The jitted step.
+      state: The first state.
+      batches: Batches on the devices.
+    """
 
     step: Any
     state: Any
@@ -79,9 +88,9 @@ class Prepared(NamedTuple):
 
 
 def prepare(name: str) -> Prepared:
-    """A workload's step, compiled at its first call."""
+    """Returns a workload whose step is compiled at the first call."""
     gan, given, members = BUILDERS[name]()
-    if members:  # shared by as many devices as there are cores
+    if members:  # The members are shared by one device per core.
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
     mesh = parallel.device_mesh(axis=parallel.MEMBERS_AXIS if members else parallel.AXIS)
     points = data.open_source("ring", path="", seed=0) if isinstance(given, int) else None
@@ -109,12 +118,15 @@ def prepare(name: str) -> Prepared:
 
 
 def build(name: str) -> Run:
-    """A function that trains a workload for so many steps and waits for them."""
+    """Returns a function that trains a workload for a given number of steps and waits for them."""
     return runner(prepare(name))
 
 
 def runner(prepared: Prepared) -> Run:
-    """The same of a workload prepared before; its state is donated."""
+    """Returns the same function as :func:`build` for a prepared workload.
+
+    The state of the workload is donated.
+    """
     step, state, batches = prepared
     batches_in_turn = itertools.cycle(batches)
 
@@ -123,7 +135,7 @@ def runner(prepared: Prepared) -> Run:
         before = None
         for _ in range(steps):
             state, metrics = step(state, next(batches_in_turn))
-            # As the loop does: a step is dispatched while the one before it runs.
+            # As in the training loop, a step is dispatched while the previous one runs.
             jax.block_until_ready(before)
             before = metrics
         jax.block_until_ready(state)
@@ -132,7 +144,7 @@ def runner(prepared: Prepared) -> Run:
 
 
 def matmul() -> Run:
-    """A function that multiplies 2048³ so many times."""
+    """Returns a function that computes a 2048³ matrix product a given number of times."""
     a, b = jax.random.normal(jax.random.key(0), (2, 2048, 2048))
     product = jax.jit(jnp.matmul)
 

@@ -1,9 +1,9 @@
-"""Time and memory of the metrics on features, at the sizes they are used at.
+"""Time and memory of the metrics on features, at typical sizes.
 
     python -m benchmarks.metric_speed [--only=prdc,frechet,...]
 
-Each runs once, in its own process: the seconds are those of the call, the memory is what its peak adds to
-what the process held before, and the sum. Linux only.
+Each metric runs once, in a process of its own. The output lists the seconds of the call, the memory that
+the call adds to the previous use of the process, and the total memory. Linux only.
 """
 
 import subprocess
@@ -21,7 +21,7 @@ MIB = 2**20
 
 
 def features(count: int, dim: int, seed: int) -> np.ndarray:
-    """(count, dim) float32, correlated and positive."""
+    """Returns correlated and positive features, (count, dim) float32."""
     rng = np.random.default_rng(seed)
     hidden = rng.standard_normal((count, 64), np.float32)
     mixing = np.random.default_rng(0).standard_normal((64, dim), np.float32) / 8
@@ -70,16 +70,19 @@ WORKLOADS: dict[str, tuple[str, Callable[[], Callable[[], object]]]] = {
 
 
 def _peak() -> int:
-    """Bytes, as Linux counts them; ``getrusage`` would count the parent's too."""
+    """Returns the peak memory of the process in bytes.
+
+    The function reads Linux's status file, because ``getrusage`` would include the parent process.
+    """
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
     return int(line.split()[1]) * 1024
 
 
 def measure(name: str) -> None:
-    """Prints a workload's line."""
+    """Prints the line of a workload."""
     what, prepare = WORKLOADS[name]
     run = prepare()
-    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak that making the input had
+    Path("/proc/self/clear_refs").write_text("5")  # Resets the peak, which included creating the input.
     before, start, cpu_start = _peak(), time.perf_counter(), time.process_time()
     run()
     seconds, cpu_seconds, after = time.perf_counter() - start, time.process_time() - cpu_start, _peak()
@@ -91,7 +94,7 @@ def measure(name: str) -> None:
 
 
 def main() -> None:
-    """A process for each workload, since a peak of memory stays."""
+    """Runs each workload in a process of its own, because a peak of memory stays."""
     names, _ = command.parse(command.parser(__doc__, WORKLOADS), WORKLOADS)
     if len(names) == 1:
         measure(names[0])

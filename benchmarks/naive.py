@@ -1,8 +1,8 @@
-"""DCGAN as a good but naive Flax user writes it: what this project's step is held against.
+"""DCGAN as a good but naive Flax user writes it, as a baseline for the step of jaxgan.
 
-The networks, the loss, the optimiser and the averages are those of ``dcgan_celeba.py``, layer for layer;
-only the way they are written is the textbook's: ``nn.Conv``, ``nn.ConvTranspose``, ``nn.BatchNorm``,
-``jax.value_and_grad``, ``optax.adam``.
+The networks, the loss, the optimiser and the averages are those of ``dcgan_celeba.py``, layer for layer.
+Only the implementation is the textbook's: ``nn.Conv``, ``nn.ConvTranspose``, ``nn.BatchNorm``,
+``jax.value_and_grad`` and ``optax.adam``.
 """
 
 from typing import Any
@@ -21,7 +21,15 @@ EMA_DECAY = 0.999
 
 
 class Generator(nn.Module):
-    """Codes to images in [−1, 1]."""
+    """Maps latent codes to images in [−1, 1].
+
+    Attributes:
+      size: Side of the images in pixels, a power of two.
+      channels: Colour channels.
+      width: Feature maps of the last hidden layer.
+      kernel: Side of the kernels in pixels.
+      dtype: Type of the computation.
+    """
 
     size: int
     channels: int
@@ -47,7 +55,13 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """Images to logits."""
+    """Maps images to logits.
+
+    Attributes:
+      width: Feature maps of the first layer.
+      kernel: Side of the kernels in pixels.
+      dtype: Type of the computation.
+    """
 
     width: int
     kernel: int
@@ -66,7 +80,17 @@ class Critic(nn.Module):
 
 
 class State(flax.struct.PyTreeNode):
-    """Both players' variables (parameters and batch statistics), and all that goes with them."""
+    """The training state.
+
+    Attributes:
+      step: Number of steps taken.
+      key: Random key of the run.
+      generator: Parameters and batch statistics of the generator.
+      generator_opt: State of the generator's optimiser.
+      ema: Moving average of the generator's variables.
+      critic: Parameters and batch statistics of the critic.
+      critic_opt: State of the critic's optimiser.
+    """
 
     step: Array
     key: Array
@@ -78,14 +102,14 @@ class State(flax.struct.PyTreeNode):
 
 
 class Naive:
-    """The system: an initial state and a step.
+    """The system, with an initial state and a step.
 
     Args:
-      size: side of the images, a power of two.
-      width: feature maps of the critic's first layer.
-      channels: colour channels.
-      kernel: side of all kernels.
-      dtype: of the computation; parameters are float32.
+      size: Side of the images in pixels, a power of two.
+      width: Feature maps of the critic's first layer.
+      channels: Colour channels.
+      kernel: Side of all kernels in pixels.
+      dtype: Type of the computation; parameters are float32.
     """
 
     def __init__(self, size: int, width: int, channels: int, kernel: int, dtype: Any = jnp.float32):
@@ -95,7 +119,7 @@ class Naive:
         self.tx = optax.adam(2e-4, b1=0.5)
 
     def init(self, key: Array) -> State:
-        """The state at the start."""
+        """Returns the initial state."""
         generator = self.generator.init(key, jnp.zeros((1, LATENT_DIM)))
         critic = self.critic.init(key, jnp.zeros((1, *self.shape)))
         return State(
@@ -109,7 +133,15 @@ class Naive:
         )
 
     def step(self, state: State, images: Array) -> tuple[State, dict[str, Array]]:
-        """One update of the critic and one of the generator, on (B, size, size, channels) uint8 images."""
+        """Updates the critic once and the generator once.
+
+        Args:
+          state: State before the step.
+          images: Images, (B, size, size, channels) uint8.
+
+        Returns:
+          The state after the step, and both losses.
+        """
         real = images.astype(jnp.float32) / 127.5 - 1.0
         z = jax.random.normal(jax.random.fold_in(state.key, state.step), (len(real), LATENT_DIM))
 

@@ -1,9 +1,10 @@
-"""How long a step's matrix products take when nothing else is done: what no other way to write it can beat.
+"""Times the matrix products of a step on their own, as a lower bound for any implementation of it.
 
     python -m benchmarks.products [--only=mlp,mlp_x16,mlp_x64] [--rounds=9]
 
-The products are read from the compiled step: the same shapes, contracted along the same axes, by the same
-compiler options, on as many devices. Step and products take turns in one process for each workload.
+The products are read from the compiled step. They have the same shapes, are contracted along the same axes,
+and run with the same compiler options on the same number of devices. For each workload, the step and its
+products take turns in one process.
 """
 
 import statistics
@@ -22,11 +23,15 @@ from jaxgan import host, parallel
 
 Contraction = tuple[tuple[int, ...], tuple[int, ...], Any]
 WORKLOADS = ("mlp", "mlp_x16", "mlp_x64")
-TIMES = 20  # a round
+TIMES = 20  # Number of calls per round.
 
 
 def contractions(program: hlo.Program) -> list[Contraction]:
-    """Of every matrix product that a program runs, both operands' sides and ``lax.dot_general``'s axes."""
+    """Returns all matrix products that a program runs.
+
+    Returns:
+      For each product, the dimensions of both operands and the axes for ``lax.dot_general``.
+    """
     found: list[Contraction] = []
     for computation, x, times in costs.within(program):
         if x.opcode == "dot":
@@ -40,7 +45,12 @@ def contractions(program: hlo.Program) -> list[Contraction]:
 
 
 def alone(found: list[Contraction], options: dict[str, str] | None) -> Callable[[], None]:
-    """A function that multiplies random operands of those sides on every device, and waits."""
+    """Returns a function that computes products of random operands on every device and waits for them.
+
+    Args:
+      found: Products from :func:`contractions`.
+      options: Compiler options.
+    """
     keys = iter(jax.random.split(jax.random.key(0), 2 * len(found)))
     pairs = [tuple(jax.random.normal(next(keys), sides) for sides in (a, b)) for a, b, _ in found]
 
@@ -53,7 +63,7 @@ def alone(found: list[Contraction], options: dict[str, str] | None) -> Callable[
 
 
 def measure(name: str, rounds: int) -> None:
-    """Prints a workload's line."""
+    """Prints the line of a workload."""
     host.keep_freed_memory()
     prepared = jax_side.prepare(name)
     text = prepared.step.lower(prepared.state, prepared.batches[0]).compile().as_text()
@@ -82,7 +92,7 @@ def measure(name: str, rounds: int) -> None:
 
 
 def main() -> None:
-    """A process for each workload, since they differ in how many devices there are."""
+    """Runs each workload in a process of its own, because their numbers of devices differ."""
     parser = command.parser(__doc__, WORKLOADS, rounds=9)
     names, given = command.parse(parser, WORKLOADS)
     jax.config.update("jax_platforms", "cpu")

@@ -15,14 +15,17 @@ __all__ = ["build", "matmul"]
 
 
 def build(folder: str) -> Callable[[int], None]:
-    """A function that takes the batch's features so many times, on as many threads as make it fastest."""
+    """Returns a function that extracts the features of the batch a given number of times.
+
+    It uses the number of threads that is fastest. The features are also written to the folder once.
+    """
     state = inception_backbone.read(Path(folder) / FILE, source_sha256=SOURCE)
     weights = Path(folder) / "inception.pth"
     torch.save({name: torch.from_numpy(values) for name, values in state.items()}, weights)
-    # What it is asked for by its command for FID, KID and the Inception score.
+    # torch-fidelity's command requests these features for FID, KID and the Inception score.
     names = ["2048", "logits_unbiased"]
     network = FeatureExtractorInceptionV3("inception", names, feature_extractor_weights_path=str(weights))
-    # As its own command does: until then batch normalisation takes the batch's statistics.
+    # torch-fidelity's command does the same. Otherwise batch normalisation would use batch statistics.
     network.eval()
     batch = torch.from_numpy(images()).permute(0, 3, 1, 2).contiguous()
 

@@ -1,8 +1,8 @@
-"""The reference: what a good PyTorch user would write for this machine.
+"""The reference workloads, as a good PyTorch user would write them for this machine.
 
-Channels-last images, fused optimisers, the critic frozen in the generator's update, latents drawn once for
-both players where the algorithm allows it, in-place activations, foreach averages, and as many threads as
-are fastest.
+Images are channels-last, the optimisers are fused, the critic is frozen in the generator's update, latents
+are drawn once for both players where the algorithm allows it, activations work in place, averages use
+foreach operations, and the number of threads is the fastest.
 """
 
 import itertools
@@ -20,7 +20,7 @@ LAST = torch.channels_last
 
 
 class DCGANGenerator(nn.Module):
-    """100 codes to images, as jaxgan/models/dcgan.py with kernel size 4."""
+    """Maps 100 codes to images, as in jaxgan/models/dcgan.py with kernel size 4."""
 
     def __init__(self, size: int, width: int):
         super().__init__()
@@ -39,13 +39,13 @@ class DCGANGenerator(nn.Module):
         self.body = nn.Sequential(*layers, nn.ConvTranspose2d(features, 3, 4, 2, 1), nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
-        """(B, 100) to (B, 3, size, size)."""
+        """Maps (B, 100) to (B, 3, size, size)."""
         x = self.project(z).view(-1, self.features, 4, 4)
         return self.body(x.contiguous(memory_format=LAST))
 
 
 def dcgan_critic(size: int, width: int, norm: Callable[[int], nn.Module]) -> nn.Module:
-    """Images to logits, as jaxgan/models/dcgan.py with kernel size 4."""
+    """Returns a critic that maps images to logits, as in jaxgan/models/dcgan.py with kernel size 4."""
     layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
     features = width
     for _ in range((size // 4).bit_length() - 2):
@@ -59,7 +59,7 @@ def dcgan_critic(size: int, width: int, norm: Callable[[int], nn.Module]) -> nn.
 
 
 class GeneratorBlock(nn.Module):
-    """As jaxgan/models/resnet.py's."""
+    """Generator block, as in jaxgan/models/resnet.py."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -68,7 +68,7 @@ class GeneratorBlock(nn.Module):
         self.shortcut = nn.Conv2d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Doubles the side."""
+        """Doubles the side of the images."""
         y = functional.relu(self.norms[0](x), inplace=True)
         y = self.convs[0](functional.interpolate(y, scale_factor=2))
         y = self.convs[1](functional.relu(self.norms[1](y), inplace=True))
@@ -76,7 +76,7 @@ class GeneratorBlock(nn.Module):
 
 
 class ResNetGenerator(nn.Module):
-    """128 codes to 32×32 images."""
+    """Maps 128 codes to 32×32 images."""
 
     def __init__(self, width: int = 256):
         super().__init__()
@@ -86,13 +86,13 @@ class ResNetGenerator(nn.Module):
         self.norm, self.last = nn.BatchNorm2d(width), nn.Conv2d(width, 3, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
-        """(B, 128) to (B, 3, 32, 32)."""
+        """Maps (B, 128) to (B, 3, 32, 32)."""
         x = self.project(z).view(-1, self.width, 4, 4).contiguous(memory_format=LAST)
         return torch.tanh(self.last(functional.relu(self.norm(self.blocks(x)), inplace=True)))
 
 
 class CriticBlock(nn.Module):
-    """As jaxgan/models/resnet.py's, spectrally normalised."""
+    """Critic block, as in jaxgan/models/resnet.py, with spectral normalisation."""
 
     def __init__(self, inputs: int, width: int, pool: bool, first: bool):
         super().__init__()
@@ -103,7 +103,7 @@ class CriticBlock(nn.Module):
         self.pool, self.first = pool, first
 
     def forward(self, x: Tensor) -> Tensor:
-        """Halves the side if pooled."""
+        """Halves the side of the images if ``pool`` is set."""
         y = self.conv1(x if self.first else functional.relu(x))
         y = self.conv2(functional.relu(y, inplace=True))
         if self.pool:
@@ -112,7 +112,7 @@ class CriticBlock(nn.Module):
 
 
 class ResNetCritic(nn.Module):
-    """32×32 images to logits."""
+    """Maps 32×32 images to logits."""
 
     def __init__(self, width: int = 128):
         super().__init__()
@@ -125,12 +125,12 @@ class ResNetCritic(nn.Module):
         self.last = parametrizations.spectral_norm(nn.Linear(width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, 32, 32) to (B, 1)."""
+        """Maps (B, 3, 32, 32) to (B, 1)."""
         return self.last(functional.relu(self.blocks(x), inplace=True).sum((2, 3)))
 
 
 def mlp(hidden: int, layers: int, outputs: int, activation: Callable[[], nn.Module]) -> nn.Module:
-    """Points in the plane through hidden layers."""
+    """Returns an MLP that takes points in the plane."""
     sizes = [2] + [hidden] * layers
     stack: list[nn.Module] = []
     for inputs, features in itertools.pairwise(sizes):
@@ -139,7 +139,7 @@ def mlp(hidden: int, layers: int, outputs: int, activation: Callable[[], nn.Modu
 
 
 def non_saturating() -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
-    """The two losses."""
+    """Returns the losses of the critic and of the generator."""
     return (
         lambda real, fake: functional.softplus(-real).mean() + functional.softplus(fake).mean(),
         lambda fake: functional.softplus(-fake).mean(),
@@ -147,7 +147,7 @@ def non_saturating() -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
 
 
 def hinge() -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
-    """The two losses."""
+    """Returns the losses of the critic and of the generator."""
     return (
         lambda real, fake: functional.relu(1 - real).mean() + functional.relu(1 + fake).mean(),
         lambda fake: -fake.mean(),
@@ -167,7 +167,7 @@ def gan_step(
     lr: float = 2e-4,
     betas: tuple[float, float] = (0.5, 0.999),
 ) -> Step:
-    """n_critic updates of the critic, one of the generator, and the generator's average."""
+    """Returns a step with ``n_critic`` critic updates, one generator update and the generator's average."""
     critic_loss, generator_loss = losses
     weights, judges = list(generator.parameters()), list(critic.parameters())
     generator_optimizer = torch.optim.Adam(weights, lr, betas, fused=True)
@@ -184,7 +184,7 @@ def gan_step(
         for i in range(n_critic):
             z, x = latents(), real()
             last = i == n_critic - 1
-            with torch.set_grad_enabled(last):  # the last one's samples serve the generator's update too
+            with torch.set_grad_enabled(last):  # The generator's update reuses the last samples.
                 fake = generator(z)
             detached = fake.detach()
             critic_optimizer.zero_grad(set_to_none=True)
@@ -211,13 +211,16 @@ def gan_step(
 
 
 def images(batch: int, size: int) -> Callable[[], Tensor]:
-    """The same batch of noise every time: reading data is not what is measured."""
+    """Returns a function that returns the same batch of noise every time.
+
+    Reading data is not part of the measurement.
+    """
     x = (torch.rand(batch, 3, size, size) * 2 - 1).contiguous(memory_format=LAST)
     return lambda: x
 
 
 def eight_gaussians(batch: int) -> Callable[[], Tensor]:
-    """Fresh points at every call, as jaxgan/data/points.py."""
+    """Returns a function that draws new points at every call, as the ring in jaxgan.data does."""
     angles = torch.arange(8) * (torch.pi / 4)
     centres = 2 * torch.stack([angles.cos(), angles.sin()], 1)
     return lambda: centres[torch.randint(8, (batch,))] + 0.02 * torch.randn(batch, 2)
@@ -290,13 +293,13 @@ BUILDERS: dict[str, Callable[[], Step]] = {
 
 
 def build(name: str) -> Callable[[int], None]:
-    """A function that trains a workload for so many steps."""
+    """Returns a function that trains a workload for a given number of steps."""
     torch.manual_seed(0)
     return tuned(BUILDERS[name]())
 
 
 def tuned(step: Step) -> Callable[[int], None]:
-    """A function that takes a step so many times, on as many threads as make it fastest."""
+    """Returns a function that takes a step a given number of times, with the fastest number of threads."""
 
     def seconds(threads: int) -> float:
         torch.set_num_threads(threads)
@@ -319,7 +322,7 @@ def tuned(step: Step) -> Callable[[int], None]:
 
 
 def matmul() -> Callable[[int], None]:
-    """A function that multiplies 2048³ so many times."""
+    """Returns a function that computes a 2048³ matrix product a given number of times."""
     a, b = torch.randn(2, 2048, 2048)
 
     def run(times: int) -> None:

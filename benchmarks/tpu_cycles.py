@@ -1,10 +1,10 @@
-"""Holds our DCGAN step against a naive Flax one on a TPU that is not there, by the compiler's estimate.
+"""Compares jaxgan's DCGAN step with a naive Flax step, by the TPU compiler's estimate.
 
     python -m benchmarks.tpu_cycles [--topology=v5e:2x4] [--batches=64,512] [--only=naive] [--json=FILE]
 
-Both are compiled ahead of time (pip install "jaxgan[tpu]", no TPU needed) and their cycles summed from the
-cost model that the compiler leaves in the program. These are estimates, not measurements, and collectives
-are not in them. Each program takes one to two minutes.
+Both steps are compiled ahead of time (pip install "jaxgan[tpu]", no TPU needed), and their cycles are
+summed from the cost model that the compiler leaves in the program. The figures are estimates, not
+measurements, and do not include collectives. Each program takes one to two minutes to compile.
 """
 
 import argparse
@@ -27,7 +27,14 @@ from jaxgan.errors import SetupError
 
 
 class Setting(NamedTuple):
-    """What both sides build."""
+    """The architecture that both sides build.
+
+    Attributes:
+      size: Side of the images in pixels.
+      width: Feature maps of the critic's first layer.
+      channels: Colour channels.
+      kernel: Side of the kernels in pixels.
+    """
 
     size: int = 64
     width: int = 64
@@ -36,7 +43,7 @@ class Setting(NamedTuple):
 
 
 def compile_naive(setting: Setting, topology: tpu.Topology, batch: int, dtype: str) -> tpu.Compiled:
-    """The naive program for a batch a device."""
+    """Compiles the naive program for a batch size per device."""
     size, width, channels, kernel = setting
     naive = Naive(size, width, channels, kernel, named_parts.DTYPES[dtype])
     state = jax.eval_shape(naive.init, jax.random.key(0))
@@ -47,7 +54,7 @@ def compile_naive(setting: Setting, topology: tpu.Topology, batch: int, dtype: s
             donate_argnums=0,
             out_shardings=NamedSharding(
                 topology.mesh, PartitionSpec()
-            ),  # our step's compiler options are ours
+            ),  # The compiler options are part of jaxgan's step, so the naive step has none.
         ),
         tpu.placed(state, topology),
         tpu.placed(images, topology, parallel.AXIS),
@@ -55,7 +62,7 @@ def compile_naive(setting: Setting, topology: tpu.Topology, batch: int, dtype: s
 
 
 def compile_ours(setting: Setting, topology: tpu.Topology, batch: int, dtype: str) -> tpu.Compiled:
-    """The program that ``experiments.run`` would run for a batch a device."""
+    """Compiles the program that ``experiments.run`` would run for a batch size per device."""
     config = config_files.load("dcgan_celeba.py").values
     with config.unlocked():
         config.dtype = dtype
@@ -77,7 +84,7 @@ SIDES: dict[str, Callable[[Setting, tpu.Topology, int, str], tpu.Compiled]] = {
 def row(
     side: str, batch: int, dtype: str, topology: tpu.Topology, compiled: tpu.Compiled
 ) -> dict[str, Any]:
-    """What is kept of a program."""
+    """Returns the figures of a program that are reported."""
     cycles, chip = tpu.estimated_cycles(compiled), topology.chip
     seconds = cycles / chip.clock
     return {
@@ -94,7 +101,7 @@ def row(
 
 
 def main() -> None:
-    """Prints a line a program, and the ratio where both sides were compiled."""
+    """Prints a line for each program, and the ratio if both sides were compiled."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--topology", default="v5e:2x4")
     parser.add_argument("--batches", default="64,512", help="per device")

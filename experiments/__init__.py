@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
-# TensorFlow is loaded to write event files and to prepare datasets; its start-up notes help nobody here.
+# TensorFlow only writes event files and prepares datasets here, and its start-up messages help no user.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # else told of, at any level
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # TensorFlow announces oneDNN at any log level
 
-# libtpu, installed for dry runs, complains where no TPU is there to tell it these.
+# libtpu is installed for dry runs. On a machine without a TPU it complains if these variables are missing.
 if not any(Path("/dev").glob("accel*")) and not Path("/dev/vfio").exists():
     os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-8")
     os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")

@@ -1,7 +1,8 @@
-"""jaxgan, the functional GAN framework for JAX.
+"""jaxgan, a functional GAN framework for JAX.
 
-A GAN is two pure loss functions; one train step, one loop and one checkpoint serve them all. Submodules
-load on first use, so that ``import jaxgan.losses`` in a notebook loads neither flax nor TensorFlow.
+A GAN is a pair of pure loss functions; a single train step, training loop and checkpoint format serve all
+of them. Submodules are imported on first use, so that ``import jaxgan.losses`` in a notebook imports
+neither Flax nor TensorFlow.
 """
 
 import importlib

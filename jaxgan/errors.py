@@ -1,26 +1,26 @@
-"""The one exception for what a user asked for and cannot have."""
+"""The exception for requests that cannot be met."""
 
 import difflib
 from collections.abc import Iterable
 
-MANY = 100  # more valid names than these are counted and not listed
+MANY = 100  # longer lists of valid names are only counted in the message
 
 
 class SetupError(ValueError):
-    """A request that cannot be met; its message names the field, the value given and what would do.
+    """A request that cannot be met; the message names the field, the given value and what to give instead.
 
-    Library code raises it while a run is being set up, before any work is done. The command line
-    prints it as one line and exits with status 2.
+    Library code raises this error while a run is being set up, before any work is done. The command line
+    prints the message on one line and exits with status 2.
     """
 
 
 def unknown(what: str, given: object, valid: Iterable[object]) -> SetupError:
-    """Builds the error for a value outside a closed set, nearest valid names first.
+    """Builds the error for a value outside a closed set and suggests the nearest valid names.
 
     Args:
-      what: the field's name, e.g. ``"loss"``.
-      given: the value the user gave.
-      valid: every value that would do.
+      what: Name of the field, e.g. ``"loss"``.
+      given: Value that the user gave.
+      valid: All valid values.
 
     Returns:
       The exception, to be raised by the caller.

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all; several processes may write the same one."""
+"""Atomic file writes: a file is written completely or not at all, even by several processes at once."""
 
 import contextlib
 import os
@@ -12,13 +12,16 @@ def _partial(path: Path) -> Path:
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Gives another name to write a file under; what is there in the end takes the file's place.
+    """Yields a temporary path to write to; on success, the file written there replaces ``path``.
 
     Args:
-      path: the file, in a folder that exists.
+      path: Path of the file to write, in a folder that exists.
+
+    Yields:
+      The temporary path, in the same folder.
 
     Raises:
-      OSError: it cannot be written; nothing is left, and what stood there stays.
+      OSError: The file cannot be written; no temporary file is left, and any existing file is unchanged.
     """
     partial = _partial(path)
     try:
@@ -29,20 +32,20 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Writes a file.
+    """Writes a file atomically.
 
     Raises:
-      OSError: it cannot be written.
+      OSError: The file cannot be written.
     """
     with whole(path) as partial:
         partial.write_bytes(content)
 
 
 def check_writable(path: Path) -> None:
-    """Finds out whether a file could be written, and leaves everything as it is.
+    """Checks that a file could be written, without changing anything.
 
     Raises:
-      OSError: it could not.
+      OSError: The file could not be written.
     """
     if path.is_dir():
         raise IsADirectoryError("it is a folder")

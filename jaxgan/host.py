@@ -1,27 +1,27 @@
-"""The host: its cores, and its memory, where every step's arrays live on CPU."""
+"""Cores and memory of the host."""
 
 import ctypes
 import os
 
 
 def count_cores() -> int:
-    """The cores this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # from glibc's malloc.h
 
 
 def keep_freed_memory() -> bool:
-    """Has glibc's allocator keep what is freed instead of giving it back to the system.
+    """Makes glibc's allocator keep freed memory instead of returning it to the system.
 
-    XLA's CPU backend allocates its temporaries anew at every step. Blocks of megabytes are by default
-    mapped and unmapped each time, and the system clears each page again on first touch: kept, a step of
-    DCGAN-64 takes 0.84 of the time, one of 16 small MLPs 0.6. A process then holds the most it ever held.
-    All threads share one heap: a thread's own holds blocks up to 64 MiB, and larger are mapped after all.
+    XLA's CPU backend allocates its temporaries anew at every step. By default, blocks of several megabytes
+    are mapped and unmapped each time, and the system clears every page again on first touch. Keeping them
+    makes training on CPU faster, but the process never shrinks below its peak memory. All threads share one
+    heap because a per-thread heap only holds blocks of up to 64 MiB and maps larger ones regardless.
 
     Returns:
-      Whether the allocator took the advice; False where it is another one.
+      Whether the allocator accepted the settings; False if it is not glibc's.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is None:

@@ -1,6 +1,6 @@
-"""Hyper-parameters' kinds: annotations that say which values will do, checked in one place.
+"""Kinds of hyper-parameters, as annotations against which config values are validated.
 
-A factory annotates its parameters, and whoever reads a config checks its fields by them::
+A factory annotates its parameters with kinds, and the fields of a config are checked against them::
 
     >>> def scaled(*, weight: NotNegative, every: Count = 1): ...
     >>> check_fields("penalties.r1", {"weight": -1.0}, scaled)
@@ -20,25 +20,25 @@ from jaxgan.errors import SetupError, unknown
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite number; a traced one is taken on trust."""
+    """Returns whether a value is a finite number; a traced scalar counts as one."""
     if isinstance(value, jax.Array):
         return value.ndim == 0
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a value is a whole number."""
+    """Returns whether a value is a whole number; booleans are not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 class Kind(NamedTuple):
-    """A kind of values.
+    """A set of valid values for a hyper-parameter.
 
     Attributes:
-      holds: whether a value is of the kind.
-      wanted: what a value has to be, as an error message says it.
-      traced: whether the value only enters arithmetic, so that a population may trace it.
-      scheduled: whether a schedule of the step will do, too.
+      holds: Predicate that is true for the valid values.
+      wanted: Description of the valid values for error messages.
+      traced: Whether the value only enters arithmetic, so that a population may trace it.
+      scheduled: Whether a schedule of the step is valid as well.
     """
 
     holds: Callable[[Any], bool]
@@ -51,7 +51,7 @@ def _within(low: float, high: float, *, open_low: bool = False) -> Callable[[Any
     def holds(value: Any) -> bool:
         if not is_number(value):
             return False
-        # A traced number was checked before it was traced.
+        # A traced number has no concrete value. It was checked before it was traced.
         return isinstance(value, jax.Array) or (
             (low < value if open_low else low <= value) and value <= high
         )
@@ -94,12 +94,12 @@ Text = Annotated[str, Kind(lambda x: isinstance(x, str), "a name")]
 
 
 def kind_of(annotation: Any) -> Kind:
-    """Returns the kind that an annotation names."""
+    """Returns the kind in an annotation such as :data:`Unit`."""
     return next(x for x in get_args(annotation) if isinstance(x, Kind))
 
 
 def kinds(function: Callable[..., Any]) -> dict[str, Kind]:
-    """Returns the kinds of a function's annotated hyper-parameters, by name."""
+    """Returns the kinds of a function's annotated parameters by name."""
     found = {}
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
         if get_origin(parameter.annotation) is Annotated:
@@ -108,12 +108,17 @@ def kinds(function: Callable[..., Any]) -> dict[str, Kind]:
 
 
 def check_value(field: str, value: Any, kind: Kind) -> None:
-    """Refuses a config field's value that is not of its kind.
+    """Validates the value of a config field.
+
+    Args:
+      field: Dotted name of the field.
+      value: Value of the field.
+      kind: Kind that the value must be of.
 
     Raises:
-      SetupError: it names the field, the value and what would do.
+      SetupError: The value is not of the kind. The message names the field, the value and the valid values.
     """
-    # A schedule is a section; whoever builds it checks its fields.
+    # A schedule is a section, and schedules.build checks its fields.
     if not (kind.scheduled and hasattr(value, "items")) and not kind.holds(value):
         raise SetupError(f"config field {field} is {value!r}: give {kind.wanted}")
 
@@ -121,16 +126,16 @@ def check_value(field: str, value: Any, kind: Kind) -> None:
 def check_fields(
     section: str, values: Mapping[str, Any], function: Callable[..., Any], *, extra: tuple[str, ...] = ()
 ) -> None:
-    """Refuses a section of a config that a function does not take as its hyper-parameters.
+    """Validates a section of a config against the annotations of the function that takes its fields.
 
     Args:
-      section: its dotted name.
-      values: its fields.
-      function: annotated with kinds.
-      extra: names of fields that are checked elsewhere.
+      section: Dotted name of the section.
+      values: Fields of the section.
+      function: Function whose hyper-parameters are annotated with kinds.
+      extra: Names of fields that are allowed and checked elsewhere.
 
     Raises:
-      SetupError: a field is unknown, missing or out of range.
+      SetupError: A field is unknown, missing or out of range.
     """
     known = kinds(function)
     for name, value in values.items():

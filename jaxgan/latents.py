@@ -1,8 +1,8 @@
-"""Latent codes, drawn one key a sample so that no split over devices can change them.
+"""Latent codes, drawn from one key per sample so that they do not depend on the number of devices.
 
-A sample's randomness depends on its place in the global batch (``rows``) and on nothing else: a device
-that holds rows 8 to 15 draws for them what a single device holding all rows would. Under ``jit`` the
-draw is sharded as the rows are; under ``pmap`` no axis name is needed.
+A sample's randomness depends only on its position in the global batch (``rows``): a device that holds rows
+8 to 15 draws the same codes for them as a single device that holds all rows. Under ``jit`` the codes are
+sharded like the rows; under ``pmap`` no axis name is needed.
 """
 
 from collections.abc import Callable
@@ -15,17 +15,17 @@ Array = jax.Array
 
 
 def row_keys(key: Array, rows: Array) -> Array:
-    """One PRNG key a sample: the key folded with each sample's place in the global batch.
+    """Returns one PRNG key per sample: the key folded with each sample's position in the global batch.
 
     Args:
-      key: a single PRNG key.
-      rows: (B,) integers.
+      key: A single PRNG key.
+      rows: (B,) integer positions in the global batch.
 
     Returns:
       (B,) PRNG keys.
 
     Raises:
-      AssertionError: rows are not a vector of integers.
+      AssertionError: ``rows`` is not a vector of integers.
     """
     chex.assert_rank(rows, 1)
     chex.assert_type(rows, int)
@@ -33,15 +33,15 @@ def row_keys(key: Array, rows: Array) -> Array:
 
 
 def normal(keys: Array, *, dim: int, truncation: Array | float | None = None) -> Array:
-    """Standard normal codes, optionally truncated: z ~ N(0, I) given |z_i| ≤ truncation.
+    """Draws standard normal codes, optionally truncated: z ~ N(0, I) given |z_i| ≤ truncation.
 
     Args:
       keys: (B,) PRNG keys, see :func:`row_keys`.
-      dim: length of a code.
-      truncation: bound on every coordinate, in standard deviations, a scalar or (B,); None for no bound.
+      dim: Length of a code.
+      truncation: Bound on every coordinate, in standard deviations, a scalar or (B,); None for no bound.
 
     Returns:
-      (B, dim) float32.
+      (B, dim) float32 codes.
 
     References:
       Brock et al., 2019, section 3.1 (the truncation trick), https://arxiv.org/abs/1809.11096
@@ -55,15 +55,15 @@ def normal(keys: Array, *, dim: int, truncation: Array | float | None = None) ->
 
 
 def uniform(keys: Array, *, dim: int, truncation: Array | float | None = None) -> Array:
-    """Codes uniform on [−1, 1), as in DCGAN, optionally truncated to |z_i| ≤ truncation ≤ 1.
+    """Draws codes uniform on [−1, 1), as in DCGAN, optionally truncated to |z_i| ≤ truncation ≤ 1.
 
     Args:
       keys: (B,) PRNG keys, see :func:`row_keys`.
-      dim: length of a code.
-      truncation: bound on every coordinate, a scalar or (B,); None for 1.
+      dim: Length of a code.
+      truncation: Bound on every coordinate, a scalar or (B,); None for 1.
 
     Returns:
-      (B, dim) float32.
+      (B, dim) float32 codes.
 
     References:
       Radford et al., 2016, section 4, https://arxiv.org/abs/1511.06434

@@ -1,8 +1,8 @@
-"""Adversarial objectives: a loss for the critic and one for the generator.
+"""Adversarial losses for the critic and the generator.
 
-Every loss takes *logits*, the critic's raw outputs (never probabilities), of shape (B, ...) with any
-trailing shape (a PatchGAN critic has one logit a patch), real before fake, and returns the scalar
-mean. A pair is had by name::
+Every loss takes *logits*, the raw outputs of the critic (never probabilities), of shape (B, ...) with any
+trailing shape (a PatchGAN critic returns one logit per patch). Real logits come before fake ones, and the
+result is a scalar mean. Look up a pair of losses by name with :func:`get`::
 
     >>> import jax.numpy as jnp
     >>> pair = get("hinge")
@@ -24,16 +24,16 @@ Array = jax.Array
 
 
 def _check_pair(real_logits: Array, fake_logits: Array) -> None:
-    # (B, 1) against (B,) would broadcast to (B, B) in a relativistic loss and still give a scalar.
+    # In a relativistic loss, (B, 1) and (B,) would broadcast to (B, B) and still give a scalar.
     chex.assert_type([real_logits, fake_logits], float)
     chex.assert_equal_rank([real_logits, fake_logits])
     chex.assert_shape(fake_logits, (None, *real_logits.shape[1:]))
 
 
 def minimax_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
-    """Cross-entropy of the critic, the negative of the game's value.
+    """Computes the critic's cross-entropy loss, the negative of the value of the minimax game.
 
-    −E[log σ(D(x))] − E[log(1 − σ(D(G(z))))], with σ the logistic function.
+    −E[log σ(D(x))] − E[log(1 − σ(D(G(z))))], where σ is the logistic function.
 
     Args:
       real_logits: (B, ...) logits of real samples.
@@ -43,7 +43,7 @@ def minimax_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
       A scalar, in nats.
 
     Raises:
-      AssertionError: logits are not floating point, or their ranks or trailing shapes differ.
+      AssertionError: The logits are not floating point, or their ranks or trailing shapes differ.
 
     References:
       Goodfellow et al., 2014, Generative Adversarial Networks, https://arxiv.org/abs/1406.2661
@@ -53,7 +53,7 @@ def minimax_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
 
 
 def minimax_generator_loss(fake_logits: Array) -> Array:
-    """The generator's side of the minimax game; it saturates where the critic wins.
+    """Computes the generator's minimax loss, which saturates where the critic is confident.
 
     E[log(1 − σ(D(G(z))))]
 
@@ -64,7 +64,7 @@ def minimax_generator_loss(fake_logits: Array) -> Array:
       A scalar, in nats.
 
     Raises:
-      AssertionError: logits are not floating point.
+      AssertionError: The logits are not floating point.
 
     References:
       Goodfellow et al., 2014, Generative Adversarial Networks, https://arxiv.org/abs/1406.2661
@@ -74,11 +74,12 @@ def minimax_generator_loss(fake_logits: Array) -> Array:
 
 
 def non_saturating_generator_loss(fake_logits: Array) -> Array:
-    """The generator maximises the log-probability that its samples are called real.
+    """Computes the generator's non-saturating loss.
 
     −E[log σ(D(G(z)))]
 
-    Its critic's loss is :func:`minimax_critic_loss`.
+    The generator maximises the log-probability that the critic classifies its samples as real. The matching
+    critic loss is :func:`minimax_critic_loss`.
 
     Args:
       fake_logits: (B, ...) logits of generated samples.
@@ -87,7 +88,7 @@ def non_saturating_generator_loss(fake_logits: Array) -> Array:
       A scalar, in nats.
 
     Raises:
-      AssertionError: logits are not floating point.
+      AssertionError: The logits are not floating point.
 
     References:
       Goodfellow et al., 2014, Generative Adversarial Networks, section 3,
@@ -98,12 +99,12 @@ def non_saturating_generator_loss(fake_logits: Array) -> Array:
 
 
 def wasserstein_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
-    """The negative of the critic's estimate of the earth mover's distance.
+    """Computes the critic's Wasserstein loss, the negative of its estimate of the earth mover's distance.
 
     E[D(G(z))] − E[D(x)]
 
-    A bound on the critic's Lipschitz constant (clipping, a penalty, spectral normalisation) is the
-    caller's to add.
+    The loss does not bound the critic's Lipschitz constant: add clipping, a penalty or spectral
+    normalisation.
 
     Args:
       real_logits: (B, ...) logits of real samples.
@@ -113,7 +114,7 @@ def wasserstein_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
       A scalar, in the units of the critic's output.
 
     Raises:
-      AssertionError: logits are not floating point, or their ranks or trailing shapes differ.
+      AssertionError: The logits are not floating point, or their ranks or trailing shapes differ.
 
     References:
       Arjovsky et al., 2017, Wasserstein GAN, https://arxiv.org/abs/1701.07875
@@ -123,7 +124,7 @@ def wasserstein_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
 
 
 def wasserstein_generator_loss(fake_logits: Array) -> Array:
-    """The generator raises the critic's value of its samples.
+    """Computes the generator's Wasserstein loss, the negative mean logit of its samples.
 
     −E[D(G(z))]
 
@@ -134,7 +135,7 @@ def wasserstein_generator_loss(fake_logits: Array) -> Array:
       A scalar, in the units of the critic's output.
 
     Raises:
-      AssertionError: logits are not floating point.
+      AssertionError: The logits are not floating point.
 
     References:
       Arjovsky et al., 2017, Wasserstein GAN, https://arxiv.org/abs/1701.07875
@@ -144,7 +145,7 @@ def wasserstein_generator_loss(fake_logits: Array) -> Array:
 
 
 def least_squares_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
-    """Least squares towards the codes 1 for real and 0 for fake.
+    """Computes the critic's least-squares loss, with target 1 for real and 0 for fake samples.
 
     ½ E[(D(x) − 1)²] + ½ E[D(G(z))²]
 
@@ -156,7 +157,7 @@ def least_squares_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
       A scalar.
 
     Raises:
-      AssertionError: logits are not floating point, or their ranks or trailing shapes differ.
+      AssertionError: The logits are not floating point, or their ranks or trailing shapes differ.
 
     References:
       Mao et al., 2017, Least Squares Generative Adversarial Networks, equation 9 (a = 0, b = c = 1),
@@ -167,7 +168,7 @@ def least_squares_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
 
 
 def least_squares_generator_loss(fake_logits: Array) -> Array:
-    """Least squares of the fakes towards the code 1 of the real.
+    """Computes the generator's least-squares loss, with target 1 for its samples.
 
     ½ E[(D(G(z)) − 1)²]
 
@@ -178,7 +179,7 @@ def least_squares_generator_loss(fake_logits: Array) -> Array:
       A scalar.
 
     Raises:
-      AssertionError: logits are not floating point.
+      AssertionError: The logits are not floating point.
 
     References:
       Mao et al., 2017, Least Squares Generative Adversarial Networks, equation 9,
@@ -189,7 +190,7 @@ def least_squares_generator_loss(fake_logits: Array) -> Array:
 
 
 def hinge_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
-    """The hinge of both sides at margin 1.
+    """Computes the critic's hinge loss, with margin 1 on both real and fake samples.
 
     E[max(0, 1 − D(x))] + E[max(0, 1 + D(G(z)))]
 
@@ -201,7 +202,7 @@ def hinge_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
       A scalar.
 
     Raises:
-      AssertionError: logits are not floating point, or their ranks or trailing shapes differ.
+      AssertionError: The logits are not floating point, or their ranks or trailing shapes differ.
 
     References:
       Lim and Ye, 2017, Geometric GAN, https://arxiv.org/abs/1705.02894
@@ -212,7 +213,7 @@ def hinge_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
 
 
 def hinge_generator_loss(fake_logits: Array) -> Array:
-    """The generator's side of the hinge game, which is linear.
+    """Computes the generator's hinge loss, which is linear in the logits.
 
     −E[D(G(z))]
 
@@ -223,7 +224,7 @@ def hinge_generator_loss(fake_logits: Array) -> Array:
       A scalar.
 
     Raises:
-      AssertionError: logits are not floating point.
+      AssertionError: The logits are not floating point.
 
     References:
       Lim and Ye, 2017, Geometric GAN, https://arxiv.org/abs/1705.02894
@@ -240,9 +241,12 @@ def _relative(real_logits: Array, fake_logits: Array) -> tuple[Array, Array]:
 
 
 def relativistic_average_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
-    """Real samples are to look more real than the average fake, and the other way round.
+    """Computes the critic's relativistic average cross-entropy loss.
 
     −E[log σ(D(x) − E[D(G(z))])] − E[log(1 − σ(D(G(z)) − E[D(x)]))]
+
+    Each real logit is compared with the mean fake logit, and each fake logit with the mean real logit. The
+    means are taken over the global batch.
 
     Args:
       real_logits: (B, ...) logits of real samples.
@@ -252,7 +256,7 @@ def relativistic_average_critic_loss(real_logits: Array, fake_logits: Array) -> 
       A scalar, in nats.
 
     Raises:
-      AssertionError: logits are not floating point, or their ranks or trailing shapes differ.
+      AssertionError: The logits are not floating point, or their ranks or trailing shapes differ.
 
     References:
       Jolicoeur-Martineau, 2018, The relativistic discriminator, section 4.2,
@@ -263,67 +267,75 @@ def relativistic_average_critic_loss(real_logits: Array, fake_logits: Array) -> 
 
 
 def relativistic_average_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
-    """The critic's loss with real and fake exchanged; unlike other losses it needs both.
+    """Computes the generator's relativistic average cross-entropy loss.
 
     −E[log(1 − σ(D(x) − E[D(G(z))]))] − E[log σ(D(G(z)) − E[D(x)])]
 
-    Args, Returns, Raises and References: as :func:`relativistic_average_critic_loss`.
+    This is the critic's loss with real and fake logits exchanged, so that the generator needs both. See
+    :func:`relativistic_average_critic_loss` for arguments, result, exceptions and reference.
     """
     real, fake = _relative(real_logits, fake_logits)
     return jnp.mean(jax.nn.softplus(real)) + jnp.mean(jax.nn.softplus(-fake))
 
 
 def relativistic_average_least_squares_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
-    """Least squares of the relative logits towards 1 for real and −1 for fake.
+    """Computes the critic's relativistic average least-squares loss, with targets 1 and −1.
 
     E[(D(x) − E[D(G(z))] − 1)²] + E[(D(G(z)) − E[D(x)] + 1)²]
 
-    Args, Returns, Raises and References: as :func:`relativistic_average_critic_loss`.
+    See :func:`relativistic_average_critic_loss` for arguments, exceptions and reference; the result is a
+    scalar in squared logits.
     """
     real, fake = _relative(real_logits, fake_logits)
     return jnp.mean(jnp.square(real - 1.0)) + jnp.mean(jnp.square(fake + 1.0))
 
 
 def relativistic_average_least_squares_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
-    """The critic's loss with real and fake exchanged.
+    """Computes the generator's relativistic average least-squares loss.
 
     E[(D(x) − E[D(G(z))] + 1)²] + E[(D(G(z)) − E[D(x)] − 1)²]
 
-    Args, Returns, Raises and References: as :func:`relativistic_average_critic_loss`.
+    This is the critic's loss with real and fake logits exchanged. See
+    :func:`relativistic_average_critic_loss` for arguments, exceptions and reference; the result is a scalar
+    in squared logits.
     """
     real, fake = _relative(real_logits, fake_logits)
     return jnp.mean(jnp.square(real + 1.0)) + jnp.mean(jnp.square(fake - 1.0))
 
 
 def relativistic_average_hinge_critic_loss(real_logits: Array, fake_logits: Array) -> Array:
-    """The hinge of the relative logits at margin 1.
+    """Computes the critic's relativistic average hinge loss, with margin 1.
 
     E[max(0, 1 − (D(x) − E[D(G(z))]))] + E[max(0, 1 + (D(G(z)) − E[D(x)]))]
 
-    Args, Returns, Raises and References: as :func:`relativistic_average_critic_loss`.
+    See :func:`relativistic_average_critic_loss` for arguments, exceptions and reference; the result is a
+    scalar in logits.
     """
     real, fake = _relative(real_logits, fake_logits)
     return jnp.mean(jax.nn.relu(1.0 - real)) + jnp.mean(jax.nn.relu(1.0 + fake))
 
 
 def relativistic_average_hinge_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
-    """The critic's loss with real and fake exchanged.
+    """Computes the generator's relativistic average hinge loss.
 
     E[max(0, 1 + (D(x) − E[D(G(z))]))] + E[max(0, 1 − (D(G(z)) − E[D(x)]))]
 
-    Args, Returns, Raises and References: as :func:`relativistic_average_critic_loss`.
+    This is the critic's loss with real and fake logits exchanged. See
+    :func:`relativistic_average_critic_loss` for arguments, exceptions and reference; the result is a scalar
+    in logits.
     """
     real, fake = _relative(real_logits, fake_logits)
     return jnp.mean(jax.nn.relu(1.0 + real)) + jnp.mean(jax.nn.relu(1.0 - fake))
 
 
 class LossPair(NamedTuple):
-    """The two sides of a game.
+    """A critic loss and the matching generator loss.
 
     Attributes:
-      critic: ``critic(real_logits, fake_logits)``.
-      generator: ``generator(fake_logits)``, or ``generator(real_logits, fake_logits)`` if relativistic.
-      relativistic: whether the generator's side needs real logits too.
+      critic: Critic loss, called as ``critic(real_logits, fake_logits)``.
+      generator: Generator loss, called as ``generator(fake_logits)``, or as
+        ``generator(real_logits, fake_logits)`` if relativistic.
+      relativistic: Whether the generator loss also needs the real logits.
     """
 
     critic: Callable[..., Array]
@@ -354,16 +366,16 @@ PAIRS: dict[str, LossPair] = {
 
 
 def get(name: str) -> LossPair:
-    """The pair of losses of that name.
+    """Returns the pair of losses with the given name.
 
     Args:
-      name: one of ``PAIRS``.
+      name: A key of ``PAIRS``.
 
     Returns:
-      The pair.
+      The critic loss and the generator loss.
 
     Raises:
-      SetupError: no pair has that name; the message lists the nearest.
+      SetupError: No pair has that name; the message lists the nearest names.
     """
     if name not in PAIRS:
         raise unknown("loss", name, PAIRS)

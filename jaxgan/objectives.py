@@ -1,6 +1,6 @@
-"""The objectives that Lucic et al. compared, each by its paper's name with what its paper fixes.
+"""The objectives compared by Lucic et al., by name, with the settings that each paper fixes.
 
-The numbers are plain data, for a config or a notebook to take::
+The settings are plain data that a config or a notebook can read::
 
     >>> row = get("WGAN-GP")
     >>> row.loss, row.penalties, row.n_critic
@@ -18,17 +18,17 @@ from jaxgan.errors import unknown
 
 
 class Objective(NamedTuple):
-    """A row of the table.
+    """A row of the table: an objective and the settings that its paper fixes.
 
     Attributes:
-      loss: a name of ``losses.PAIRS``, or ``"began"``, which is a system of its own.
-      paper: where it comes from.
-      penalties: names of ``penalties.PENALTIES``, each with its weight and what else the paper fixes.
-      n_critic: the critic's updates before each of the generator's.
-      optimizer: both players', as ``optimizers.build`` takes it; empty where the paper fixes none. The
-        rates are for images.
-      clip: bound on the critic's weights, None for none.
-      hyper: what else the objective has.
+      loss: A name in ``losses.PAIRS``, or ``"began"``, which is a system of its own.
+      paper: Link to the paper.
+      penalties: Names in ``penalties.PENALTIES``, each with its weight and any other settings.
+      n_critic: Number of critic updates before each generator update.
+      optimizer: Optimiser of both players, in the form that ``optimizers.build`` takes; empty if the paper
+        fixes none. The learning rates are for images.
+      clip: Bound on the absolute value of the critic's weights; None for no bound.
+      hyper: Further hyper-parameters of the objective.
     """
 
     loss: str
@@ -40,10 +40,10 @@ class Objective(NamedTuple):
     hyper: Mapping[str, float] = {}
 
 
-# DRAGAN's generator saturates in the table, and here, though its authors' program has the other loss. Its
-# target is the table's, its weight and target are that program's; the table's c is not a number, and the
-# noise's std is left to the penalty's default, which is neither's. The signs of LSGAN's row are taken from
-# its paper.
+# The DRAGAN row follows the table in using the saturating generator loss, although the authors' program
+# uses the non-saturating one. The target 1 is the same in the table and the program, and the weight 10 is
+# the program's. The table does not give c as a number, so the noise's std is left to the penalty's default,
+# which is neither the table's nor the program's. The signs in the LSGAN row follow its paper.
 OBJECTIVES: dict[str, Objective] = {
     "MM": Objective("minimax", "https://arxiv.org/abs/1406.2661"),
     "NS": Objective("non_saturating", "https://arxiv.org/abs/1406.2661"),
@@ -79,16 +79,16 @@ OBJECTIVES: dict[str, Objective] = {
 
 
 def get(name: str) -> Objective:
-    """The row of that name.
+    """Returns the objective with the given name.
 
     Args:
-      name: one of ``OBJECTIVES``.
+      name: A key of ``OBJECTIVES``.
 
     Returns:
-      The row.
+      The objective.
 
     Raises:
-      SetupError: no row has that name; the message lists them.
+      SetupError: No objective has that name; the message lists the valid names.
     """
     if name not in OBJECTIVES:
         raise unknown("objective", name, OBJECTIVES)

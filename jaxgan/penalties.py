@@ -1,17 +1,17 @@
-"""Gradient penalties on a critic, each a function that composes with ``jax.grad``.
+"""Gradient penalties on a critic, as functions that compose with ``jax.grad``.
 
-``critic_fn`` maps (B, ...) samples to (B, ...) logits and comes first, then arrays, then the key, then
-keyword-only hyper-parameters. The gradient is taken *per sample*: ‖∇ₓ D(x)‖ runs over every axis but
-the first (all of H, W and C of an image), so the critic must not mix samples (no batch normalisation).
-A penalty returns the scalar mean; its weight is the caller's::
+The first argument ``critic_fn`` maps (B, ...) samples to (B, ...) logits; arrays, the PRNG key and
+keyword-only hyper-parameters follow. Gradients are taken *per sample*: the norm ‖∇ₓ D(x)‖ runs over all
+axes but the first (all of H, W and C of an image), so the critic must not mix samples (no batch
+normalisation). Every penalty returns a scalar mean, which the caller multiplies by a weight::
 
     >>> import jax.numpy as jnp
     >>> x = jnp.ones((2, 3))
     >>> float(r1_penalty(lambda x: x @ jnp.array([3.0, 0.0, 4.0]), x))
     12.5
 
-A key is a single PRNG key or, to be the same however the batch is split over devices, one key a
-sample (:func:`jaxgan.latents.row_keys`).
+A key is either a single PRNG key or one key per sample (:func:`jaxgan.latents.row_keys`). With one key per
+sample, the result does not depend on how the batch is split over devices.
 """
 
 from collections.abc import Callable
@@ -25,8 +25,9 @@ from jaxgan.hyper import Flag, Number
 Array = jax.Array
 CriticFn = Callable[[Array], Array]
 
-# Inside the root: √s has an infinite first derivative at 0, which the chain rule turns into NaN where the
-# critic is flat. √(s + ε) is smooth; it shifts a norm of 1 by 5e-13 and a norm of 0 to 1e-6.
+# EPSILON is added inside the square root because √s has an infinite derivative at 0, which the chain rule
+# turns into NaN where the critic is flat. √(s + ε) is smooth; it shifts a norm of 1 by 5e-13 and a norm of
+# 0 to 1e-6.
 EPSILON = 1e-12
 
 
@@ -37,7 +38,7 @@ def _per_sample(draw: Callable[[Array], Array], key: Array, batch_size: int) -> 
 
 
 def _squared_norms(critic_fn: CriticFn, x: Array) -> Array:
-    """(B,) values of ‖∇ₓ D(x)‖², a critic of several outputs summed first."""
+    """Returns the (B,) values of ‖∇ₓ D(x)‖²; several outputs of a critic are summed first."""
     gradients = jax.grad(lambda x: jnp.sum(critic_fn(x)))(x)
     return jnp.sum(jnp.square(gradients), axis=tuple(range(1, x.ndim)))
 
@@ -56,25 +57,25 @@ def gradient_penalty(
     target: Number = 1.0,
     one_sided: Flag = False,
 ) -> Array:
-    """WGAN-GP's penalty at random interpolates of real and fake.
+    """Computes the WGAN-GP penalty at random interpolates of real and generated samples.
 
-    E[(‖∇D(x̂)‖ − target)²],  x̂ = ε x + (1 − ε) G(z),  ε ~ U[0, 1), one ε a sample.
+    E[(‖∇D(x̂)‖ − target)²],  x̂ = ε x + (1 − ε) G(z),  with one ε ~ U[0, 1) per sample.
 
-    One-sided, E[max(0, ‖∇D(x̂)‖ − target)²], punishes only slopes that are too steep.
+    The one-sided variant, E[max(0, ‖∇D(x̂)‖ − target)²], only penalises slopes above the target.
 
     Args:
-      critic_fn: (B, ...) samples to (B, ...) logits, sample by sample.
+      critic_fn: Critic that maps (B, ...) samples to (B, ...) logits, each sample on its own.
       real: (B, ...) real samples.
       fake: (B, ...) generated samples, of the same shape.
-      key: a PRNG key, or (B,) of them.
-      target: the slope wanted, in logits per unit of x.
-      one_sided: whether slopes below the target are free.
+      key: A PRNG key, or (B,) keys.
+      target: Target of the gradient norm, in logits per unit of x.
+      one_sided: Whether to leave gradient norms below the target unpenalised.
 
     Returns:
       A scalar. The norm is √(‖·‖² + 1e-12), so that its derivatives exist where the critic is flat.
 
     Raises:
-      AssertionError: real and fake differ in shape, or the keys are neither one nor B.
+      AssertionError: ``real`` and ``fake`` differ in shape, or there is neither one key nor B keys.
 
     References:
       Gulrajani et al., 2017, equation 3, https://arxiv.org/abs/1704.00028
@@ -88,43 +89,46 @@ def gradient_penalty(
 def dragan_penalty(
     critic_fn: CriticFn, real: Array, key: Array, *, std: Number = 0.5, target: Number = 1.0
 ) -> Array:
-    """DRAGAN's penalty in a Gaussian neighbourhood of the real data.
+    """Computes the DRAGAN penalty in a Gaussian neighbourhood of the real samples.
 
     E[(‖∇D(x + δ)‖ − target)²],  δ ~ N(0, std² I)
 
-    The noise is the paper's, N(0, c I) with c = std². The authors' program draws another: δ = α u s/2 with
-    α ~ U[0, 1), one a sample, u ~ U[0, 1), one an entry, and s the standard deviation of all entries of the
-    batch. It is never negative, and its root mean square is s/6, for data in [−1, 1] at most a third of the
-    default std. The default target, 1, is the program's; the default std is neither's: set it by the data.
+    The noise follows the paper: N(0, c I) with c = std². The authors' program draws different noise,
+    δ = α u s/2, with one α ~ U[0, 1) per sample, one u ~ U[0, 1) per entry, and s the standard deviation of
+    all entries of the batch. That noise is never negative, and its root mean square is s/6, which for data
+    in [−1, 1] is at most a third of the default std. The default target of 1 is the program's. The default
+    std is neither the paper's nor the program's, and should be set to suit the data.
 
     Args:
-      critic_fn: (B, ...) samples to (B, ...) logits, sample by sample.
+      critic_fn: Critic that maps (B, ...) samples to (B, ...) logits, each sample on its own.
       real: (B, ...) real samples.
-      key: a PRNG key, or (B,) of them.
-      std: the noise's standard deviation, in units of x.
-      target: the slope wanted, in logits per unit of x.
+      key: A PRNG key, or (B,) keys.
+      std: Standard deviation of the noise, in units of x.
+      target: Target of the gradient norm, in logits per unit of x.
 
     Returns:
-      A scalar. The norm is √(‖·‖² + 1e-12).
+      A scalar. The norm is √(‖·‖² + 1e-12), so that its derivatives exist where the critic is flat.
 
     Raises:
-      AssertionError: the keys are neither one nor B.
+      AssertionError: There is neither one key nor B keys.
 
     References:
       Kodali et al., 2017, On Convergence and Stability of GANs, https://arxiv.org/abs/1705.07215
-      its program, https://github.com/kodalinaveen3/DRAGAN
+      The authors' program, https://github.com/kodalinaveen3/DRAGAN
     """
     noise = _per_sample(lambda k: jax.random.normal(k, real.shape[1:], real.dtype), key, len(real))
     return _norm_penalty(critic_fn, real + std * noise, target, one_sided=False)
 
 
 def r1_penalty(critic_fn: CriticFn, real: Array) -> Array:
-    """Half the squared slope on real data; its weight is the paper's γ.
+    """Computes the R1 penalty, half the squared gradient norm on real samples.
 
     ½ E[‖∇D(x)‖²]
 
+    The weight to multiply the penalty by is γ in the paper.
+
     Args:
-      critic_fn: (B, ...) samples to (B, ...) logits, sample by sample.
+      critic_fn: Critic that maps (B, ...) samples to (B, ...) logits, each sample on its own.
       real: (B, ...) real samples.
 
     Returns:
@@ -137,12 +141,14 @@ def r1_penalty(critic_fn: CriticFn, real: Array) -> Array:
 
 
 def r2_penalty(critic_fn: CriticFn, fake: Array) -> Array:
-    """Half the squared slope on generated data; its weight is the paper's γ.
+    """Computes the R2 penalty, half the squared gradient norm on generated samples.
 
     ½ E[‖∇D(G(z))‖²]
 
+    The weight to multiply the penalty by is γ in the paper.
+
     Args:
-      critic_fn: (B, ...) samples to (B, ...) logits, sample by sample.
+      critic_fn: Critic that maps (B, ...) samples to (B, ...) logits, each sample on its own.
       fake: (B, ...) generated samples.
 
     Returns:
@@ -154,7 +160,7 @@ def r2_penalty(critic_fn: CriticFn, fake: Array) -> Array:
     return 0.5 * jnp.mean(_squared_norms(critic_fn, fake))
 
 
-# By name, all with the arguments (critic_fn, real, fake, key, **hyper-parameters).
+# Penalties by name, all with the arguments (critic_fn, real, fake, key, **hyper-parameters).
 PENALTIES: dict[str, Callable[..., Array]] = {
     "gradient_penalty": gradient_penalty,
     "dragan": lambda critic_fn, real, fake, key, **hyper: dragan_penalty(critic_fn, real, key, **hyper),

@@ -1,7 +1,7 @@
-"""Regularisers: terms that a system adds to a player's loss, each update or every so many.
+"""Regularisers: terms that a system adds to a player's loss, at every update or at regular intervals.
 
-A critic's regulariser sees a :class:`Critique`, a generator's a :class:`Synthesis`. Penalties on a critic's
-slope are those of :mod:`jaxgan.penalties`.
+The argument of a critic's regulariser is a :class:`Critique`, that of a generator's a :class:`Synthesis`.
+Penalties on the critic's gradient are in :mod:`jaxgan.penalties`.
 """
 
 import math
@@ -19,24 +19,25 @@ from jaxgan.state import GANState
 Array = jax.Array
 PyTree = Any
 
-EPSILON = 1e-8  # inside the root: √ has no derivative at 0
-LAZY = "lazy"  # the name in ``GANState.extra`` of what lazy terms were when they were last computed
+EPSILON = 1e-8  # added inside the square root because √ has no derivative at 0
+LAZY = "lazy"  # key in ``GANState.extra`` of the last computed metrics of lazy regularisers
 
 
 class Critique(NamedTuple):
-    """What a critic's regulariser sees.
+    """Inputs of a critic's regulariser.
 
     Attributes:
-      on_real: ``on_real(x) -> logits``, the critic on (B, ...) samples under the real samples' conditions,
-        behind the view that the real samples were seen through. It advances no state.
-      on_fake: the same under the fakes' conditions.
+      on_real: ``on_real(x) -> logits``, the critic applied to (B, ...) samples under the conditions of the
+        real samples and through the view that the real samples were seen through. It does not change the
+        critic's state.
+      on_fake: The same under the conditions and the view of the generated samples.
       real: (B, ...) real samples, before any view.
       fake: (B, ...) generated samples, before any view.
-      real_logits: the critic's of the update, (B, ...).
-      fake_logits: the same for the fakes.
-      params: the critic's parameters.
-      state: the game's state; its ``extra`` is what earlier regularisers left.
-      keys: (B,) PRNG keys, one a row.
+      real_logits: (B, ...) logits that the critic's update computed for the real samples.
+      fake_logits: (B, ...) logits that the critic's update computed for the generated samples.
+      params: Parameters of the critic.
+      state: State of the game; its ``extra`` includes the changes made by earlier regularisers.
+      keys: (B,) PRNG keys, one per row.
     """
 
     on_real: Callable[[Array], Array]
@@ -51,15 +52,15 @@ class Critique(NamedTuple):
 
 
 class Synthesis(NamedTuple):
-    """What a generator's regulariser sees.
+    """Inputs of a generator's regulariser.
 
     Attributes:
-      generate: ``generate(w) -> samples``, (B, dim) codes to (B, ...) samples under the conditions of the
-        update. It advances no state.
-      w: (B, dim) codes of the update: latents, or what a mapping network made of them.
-      params: the generator's parameters.
-      state: the game's state; its ``extra`` is what earlier regularisers left.
-      keys: (B,) PRNG keys, one a row.
+      generate: ``generate(w) -> samples``, maps (B, dim) codes to (B, ...) samples under the conditions of
+        the update. It does not change the generator's state.
+      w: (B, dim) codes of the update: latents, or the output of a mapping network.
+      params: Parameters of the generator.
+      state: State of the game; its ``extra`` includes the changes made by earlier regularisers.
+      keys: (B,) PRNG keys, one per row.
     """
 
     generate: Callable[[Array], Array]
@@ -70,15 +71,16 @@ class Synthesis(NamedTuple):
 
 
 class Regularizer(NamedTuple):
-    """A term of a loss.
+    """A term of a player's loss.
 
     Attributes:
-      term: ``term(seen) -> (value, metrics, extra)``, its weight applied, with the new ``GANState.extra``.
-      metrics: the names of its metrics.
-      extra: what it adds to ``GANState.extra`` at the start, under its own names.
-      per_sample: whether it needs the player's gradient sample by sample, and so a network that does not
+      term: ``term(inputs) -> (value, metrics, extra)``, the weighted value, its metrics and the new
+        ``GANState.extra``.
+      metrics: Names of the term's metrics.
+      extra: Initial entries that the term adds to ``GANState.extra``, under names of its own.
+      per_sample: Whether the term needs the player's gradient per sample, and thus a network that does not
         mix the samples of a batch.
-      player: whose loss it is a term of, ``critic`` or ``generator``.
+      player: Player whose loss the term is added to, ``critic`` or ``generator``.
     """
 
     term: Callable[[Any], tuple[Array, dict[str, Array], PyTree]]
@@ -89,19 +91,19 @@ class Regularizer(NamedTuple):
 
 
 def penalty(name: str, *, weight: Any, **hyper: Any) -> Regularizer:
-    """Makes a regulariser of a penalty by its name.
+    """Makes a regulariser from the penalty with the given name.
 
-    The critic is taken as it is on real samples, conditions and view included, or for ``r2`` as it is on
-    generated ones. A critic with conditions therefore judges the points between real and fake samples of
-    ``gradient_penalty`` under the real samples' conditions.
+    The penalty is computed under the conditions and the view of the real samples, except for ``r2``, which
+    uses those of the generated samples. A conditional critic therefore judges the interpolates of
+    ``gradient_penalty`` under the conditions of the real samples.
 
     Args:
-      name: one of :data:`jaxgan.penalties.PENALTIES`; the term is logged by it, weight included.
-      weight: a number or a schedule of the step.
-      **hyper: the penalty's own.
+      name: A key of :data:`jaxgan.penalties.PENALTIES`; the weighted term is logged under this name.
+      weight: Weight of the penalty, a number or a schedule of the step.
+      **hyper: Hyper-parameters of the penalty.
 
     Raises:
-      SetupError: there is no such penalty.
+      SetupError: No penalty has that name.
     """
     if name not in penalties.PENALTIES:
         raise unknown("penalty", name, penalties.PENALTIES)
@@ -118,12 +120,13 @@ def penalty(name: str, *, weight: Any, **hyper: Any) -> Regularizer:
 
 
 def real_sign(*, decay: float) -> Regularizer:
-    """Follows how far the critic has overfitted: r ← decay · r + (1 − decay) · E[sign D(x)].
+    """Tracks how far the critic has overfitted: r ← decay · r + (1 − decay) · E[sign D(x)].
 
-    A regulariser of value 0 that reads the logits. r, from 0, is ``state.extra["real_sign"]`` and logged.
+    This regulariser reads the logits and adds nothing to the loss. The average r starts at 0, is stored as
+    ``state.extra["real_sign"]`` and is logged.
 
     Args:
-      decay: of the average, from 0 to 1.
+      decay: Decay of the average, from 0 to 1.
 
     References:
       Karras et al., 2020, Training GANs with Limited Data, section 3.1, https://arxiv.org/abs/2006.06676
@@ -139,16 +142,16 @@ def real_sign(*, decay: float) -> Regularizer:
 
 
 def path_length(*, weight: Any, decay: Unit = 0.01) -> Regularizer:
-    """Asks for samples that move as far wherever in the space of codes one takes a step.
+    """Makes the path length regulariser, by which equal steps of the codes change samples equally.
 
-    (‖Jᵀ y‖ − a)²,  J = ∂G/∂w,  y ~ N(0, I) / √pixels, one a sample;  a ← a + decay · (E‖Jᵀ y‖ − a)
+    (‖Jᵀ y‖ − a)²,  J = ∂G/∂w,  y ~ N(0, I) / √pixels, one y per sample;  a ← a + decay · (E‖Jᵀ y‖ − a)
 
-    a, from 0, moves before it is compared, and the gradient passes through the step. It is
-    ``state.extra["path_length"]`` and logged, as is the term.
+    The average a starts at 0 and is updated before it is used; the gradient passes through the update. It
+    is stored as ``state.extra["path_length"]`` and logged, as is the term.
 
     Args:
-      weight: a number or a schedule of the step.
-      decay: of the average.
+      weight: Weight of the term, a number or a schedule of the step.
+      decay: Rate at which the average moves to the current mean, from 0 to 1.
 
     References:
       Karras et al., 2020, Analyzing and Improving the Image Quality of StyleGAN, section 3.2,
@@ -158,7 +161,7 @@ def path_length(*, weight: Any, decay: Unit = 0.01) -> Regularizer:
 
     def term(seen: Synthesis) -> tuple[Array, dict[str, Array], PyTree]:
         samples, pull = jax.vjp(seen.generate, seen.w)
-        pixels = math.prod(samples.shape[1:-1])  # 1 for points
+        pixels = math.prod(samples.shape[1:-1])  # 1 for points, which have no spatial axes
         noise = jax.vmap(lambda key: jax.random.normal(key, samples.shape[1:], samples.dtype))(seen.keys)
         (slope,) = pull(noise / math.sqrt(pixels))
         lengths = jnp.sqrt(jnp.sum(jnp.square(slope), -1) + EPSILON)
@@ -174,14 +177,14 @@ def path_length(*, weight: Any, decay: Unit = 0.01) -> Regularizer:
 
 
 def every(interval: int, regularizer: Regularizer) -> Regularizer:
-    """Computes a regulariser at every ``interval``-th update of its player alone, times ``interval``.
+    """Computes a regulariser at every ``interval``-th update of its player, multiplied by ``interval``.
 
-    The first update computes it. Between, its metrics keep their last value, and no arithmetic is spent on
-    it: the program branches.
+    The first update computes the term. At other updates its metrics keep their last values and a
+    conditional skips the computation.
 
     Args:
-      interval: updates from one to the next; 1 changes nothing.
-      regularizer: the term.
+      interval: Number of updates from one computation to the next; 1 leaves the regulariser unchanged.
+      regularizer: Regulariser to compute lazily.
 
     References:
       Karras et al., 2020, Analyzing and Improving the Image Quality of StyleGAN, section 4.1,
@@ -211,7 +214,7 @@ def every(interval: int, regularizer: Regularizer) -> Regularizer:
 
 
 def initial_extra(regularizers: Mapping[str, Regularizer]) -> dict[str, PyTree]:
-    """Returns what regularisers add to ``GANState.extra`` at the start."""
+    """Returns the entries that regularisers add to ``GANState.extra`` at the start of training."""
     extra: dict[str, PyTree] = {}
     for regularizer in regularizers.values():
         lazy = {**extra.get(LAZY, {}), **regularizer.extra.get(LAZY, {})}

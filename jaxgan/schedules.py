@@ -1,12 +1,13 @@
-"""Schedules: numbers that are functions of the step, by name.
+"""Schedules of the step by name.
 
-A config writes one as a section with the name of an optax schedule and its arguments::
+A config describes a schedule by a section with the name of an optax schedule and its arguments::
 
     >>> rate = build({"schedule": "linear", "init_value": 1.0, "end_value": 0.0, "transition_steps": 10})
     >>> float(at(rate, 5)), at(2.0, 5)
     (0.5, 2.0)
 
-All count ``GANState.step``: an optimiser's own count would run n_critic times too fast for a critic.
+All schedules count ``GANState.step``. An optimiser's own count would run n_critic times too fast for a
+critic.
 """
 
 import inspect
@@ -31,14 +32,17 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 
 
 def build(value: Any, field: str = "the schedule") -> Any:
-    """Returns a schedule for a section that describes one, and any other value as it is.
+    """Builds the schedule that a section describes, and returns any other value unchanged.
 
     Args:
-      value: a number, or ``{"schedule": NAME, **arguments}``.
-      field: what an error message calls it.
+      value: Number, or section of the form ``{"schedule": NAME, **arguments}``.
+      field: Name of the config field for error messages.
+
+    Returns:
+      The schedule, a function of the step, or ``value`` itself if it is not a section.
 
     Raises:
-      SetupError: there is no schedule of that name, or it does not take such arguments.
+      SetupError: There is no schedule of that name, or it does not take these arguments.
     """
     if not isinstance(value, Mapping):
         return value
@@ -68,5 +72,5 @@ def build(value: Any, field: str = "the schedule") -> Any:
 
 
 def at(value: Any, step: Array | int) -> Any:
-    """Returns a number as it is, and the value of a schedule at a step."""
+    """Returns the value of a schedule at a step, and a number unchanged."""
     return value(step) if callable(value) else value

@@ -1,8 +1,8 @@
-"""Stages: a run is a list of systems that follow one another, usually one.
+"""Stages of a run, which is a sequence of systems, usually of only one.
 
-Which stage a step belongs to is a function of the step. Between two stages a carry, a pure function, makes
-the next stage's state of the last one's and of a fresh one. A checkpoint of step s holds the state of the
-stage that trained step s, before any carry.
+The step alone determines the stage. Between two stages a carry, which is a pure function, makes the next
+stage's state from the last stage's state and a freshly initialised one. The checkpoint of step s holds the
+state of the stage that trained step s, before any carry.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,16 +13,16 @@ import jax
 from jaxgan.state import GANState
 
 PyTree = Any
-# carry(old, fresh) -> state: from the last stage's state and a fresh one of this stage.
+# carry(old, fresh) -> state, from the last stage's state and a freshly initialised state of the next stage.
 Carry = Callable[[GANState, GANState], GANState]
 
 
 def stage_of(untils: Sequence[int], step: int) -> int:
-    """Returns the number of the stage that trained a step; of step 0, where nothing is trained, the first.
+    """Returns the index of the stage that trained a step; step 0, which trains nothing, is in the first.
 
     Args:
-      untils: each stage's last step, in order.
-      step: from 0 to the last stage's last.
+      untils: Last step of each stage, in order.
+      step: Step to look up, from 0 to the last step of the last stage.
 
     >>> [stage_of([3, 5], step) for step in (0, 1, 3, 4, 5)]
     [0, 0, 0, 1, 1]
@@ -31,7 +31,7 @@ def stage_of(untils: Sequence[int], step: int) -> int:
 
 
 def _matching(old: PyTree, fresh: PyTree) -> PyTree:
-    """Returns ``fresh`` with every leaf that ``old`` has too, by path, shape and type, taken from it."""
+    """Returns ``fresh`` with every leaf taken from ``old`` where path, shape and type match."""
     known = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(old)}
 
     def choose(path: Any, leaf: jax.Array) -> jax.Array:
@@ -59,18 +59,18 @@ def _grown_player(old: Any, fresh: Any) -> Any:
 
 
 def grow(old: GANState, fresh: GANState) -> GANState:
-    """Carries over all that both stages have by name and shape, and starts the optimisers afresh.
+    """Carries over everything that both stages share by name and shape, and resets the optimisers.
 
-    Parameters, collections and averages that only the new stage has begin as initialised; clocks and the
-    key go on. What an owner has in ``extra`` goes on if all of it has the same shapes, and begins afresh if
-    not: a pool of small images is of no use to a critic of large ones.
+    Parameters, collections and averages that only the new stage has start as initialised; the clocks and
+    the PRNG key continue. An entry of ``extra`` is carried over if all its arrays keep their shapes, and
+    starts afresh otherwise: a pool of small images is of no use to a critic of large ones.
 
     Args:
-      old: the last state of the stage before.
-      fresh: a first state of this stage.
+      old: Last state of the previous stage.
+      fresh: Freshly initialised state of the next stage.
 
     Returns:
-      The first state of this stage.
+      The first state of the next stage.
 
     References:
       Karras et al., 2018, Progressive Growing of GANs, https://arxiv.org/abs/1710.10196
@@ -87,20 +87,21 @@ def grow(old: GANState, fresh: GANState) -> GANState:
     )
 
 
-# By name; a carry of one's own joins them by one line.
+# Carries by name; to add one, add a line here.
 CARRIES: dict[str, Carry] = {"grow": grow}
 
 
 class Stage(NamedTuple):
-    """A part of a run.
+    """A part of a run that trains one system.
 
     Attributes:
-      until: its last step.
-      init: makes a fresh first state.
-      carry: makes its first state of the last stage's and of a fresh one; None for the first stage.
-      step: ``step(state, raw_batch) -> (state, metrics)``, compiled.
-      batches: ``batches(start, stop)``, the raw batches of steps start to stop − 1, where the step wants
-        them.
+      until: Last step of the stage.
+      init: Function that makes a freshly initialised state.
+      carry: Function that makes the stage's first state from the previous stage's last state and a freshly
+        initialised one; None for the first stage.
+      step: Compiled ``step(state, raw_batch) -> (state, metrics)``.
+      batches: ``batches(start, stop)``, returns the raw batches of steps start to stop − 1, placed where
+        ``step`` expects them.
     """
 
     until: int

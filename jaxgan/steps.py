@@ -1,4 +1,4 @@
-"""The one train step. It knows no model and no loss: a GAN is two pure loss functions.
+"""The train step, which is independent of models and losses: a GAN is a pair of pure loss functions.
 
 generate(generator_params, state, batch, key, *, advance)     -> (fakes, model_state)
 critic_loss(critic_params, state, batch, fakes, key)          -> (loss, Aux)
@@ -22,19 +22,19 @@ PyTree = Any
 Batch = Mapping[str, Any]
 Schedule = Callable[[Array], Array]
 
-# What must stay a finite number: a run that loses one of these stops, and so does a sweep's member.
+# Metrics that must stay finite: a run stops when one of them does not, and so does a member of a sweep.
 WATCHED = ("critic_loss", "critic_grad_norm", "generator_loss", "generator_grad_norm")
 
 
 class Aux(NamedTuple):
-    """What a player's update changes besides its parameters.
+    """Results of a player's update other than its loss and its parameters.
 
     Attributes:
-      metrics: scalars to be logged, by name.
-      model_state: the critic's collections after its pass. The generator's loss leaves None here, since
-        ``GAN.generate`` has moved its collections already.
-      extra: the new ``GANState.extra``. It has no default: a loss that forgot it would drop the state of
-        everybody else.
+      metrics: Scalars to be logged, by name.
+      model_state: The critic's collections after its forward pass. The generator's loss sets this to None,
+        since ``GAN.generate`` has already updated the generator's collections.
+      extra: The new ``GANState.extra``. This field has no default because a loss that omitted it would drop
+        the state that others keep there.
     """
 
     metrics: dict[str, Array]
@@ -49,11 +49,11 @@ class Measure(NamedTuple):
     """A score that a system gives to its own samples, such as a cycle error or a bound on the likelihood.
 
     Attributes:
-      per_row: ``per_row(state, batch, key) -> dict of (B, ...) arrays``, traceable; a row's values depend
-        on that row alone.
-      reduce: all rows' values, as NumPy arrays, to the score.
-      meaning: what the score is, with its unit.
-      more_is_better: whether a higher score is the better one.
+      per_row: ``per_row(state, batch, key) -> dict of (B, ...) arrays``, traceable; the values of a row
+        depend on that row alone.
+      reduce: Function that reduces the values of all rows, as NumPy arrays, to the score.
+      meaning: Description of the score, with its unit.
+      more_is_better: Whether higher scores are better.
     """
 
     per_row: Callable[[GANState, Batch, Array], dict[str, Array]]
@@ -63,28 +63,28 @@ class Measure(NamedTuple):
 
 
 class GAN(NamedTuple):
-    """A system: functions and nothing else.
+    """A system: a tuple of functions, without any state.
 
     Attributes:
-      init: ``init(key, batch) -> GANState``, from a batch shaped as ``train_step`` takes it.
+      init: ``init(key, batch) -> GANState``, where the batch is shaped as for :func:`train_step`.
       generate: ``generate(generator_params, state, batch, key, *, advance) -> (fakes, model_state)``, the
-        one pass of the generator that both players share. ``fakes`` is any pytree. The step keeps the
-        collections of the pass that is told to ``advance``, the one of the generator's own update.
-      critic_loss: the critic's, see the module's docstring; its batch is (B, ...), without the critic's
-        axis, and its fakes are constants. None in a game without a critic.
-      generator_loss: the generator's; its gradient also flows through the fakes.
-      sample: ``sample(state, key, conditions) -> samples`` from averaged weights. Conditions are what is
-        asked for: a dict of (B, ...) arrays that holds ``row``, each sample's place, and whatever else
+        generator's forward pass, which both players share. ``fakes`` is any pytree. The step keeps the
+        collections of the pass with ``advance=True``, which is the pass of the generator's own update.
+      critic_loss: Loss of the critic, see the module's docstring. Its batch is (B, ...), without the axis
+        of critic updates, and its fakes are constants. None in a game without a critic.
+      generator_loss: Loss of the generator; its gradient also flows through the fakes.
+      sample: ``sample(state, key, conditions) -> samples``, from averaged weights. The conditions are a
+        dict of (B, ...) arrays that holds ``row``, the position of each sample, and any other inputs that
         the system reads (``labels``, ``z``, ``truncation``). Samples are one array or a dict of arrays.
-      generator_tx: the generator's optimiser.
-      critic_tx: the critic's optimiser, None in a game without one.
-      measures: the system's own scores, by name.
-      judge: ``judge(state, x) -> (B,) logits``, the critic's of samples as they are, for pictures of it;
-        None where it gives a sample alone no logit.
-      reads: names of the conditions that ``sample`` cannot do without, besides ``row``: ``labels``, or
-        fields of real samples such as the pictures to translate.
-      mixes: what in its losses depends on the whole batch at once, such as a relativistic loss; empty if
-        its losses are means over samples.
+      generator_tx: Optimiser of the generator.
+      critic_tx: Optimiser of the critic; None in a game without one.
+      measures: Scores defined by the system itself, by name.
+      judge: ``judge(state, x) -> (B,) logits``, the critic's logits of unaugmented samples, used to plot
+        the critic; None if a sample alone does not determine a logit.
+      reads: Names of the conditions that ``sample`` requires besides ``row``: ``labels``, or fields of real
+        samples such as images to translate.
+      mixes: Description of what in the losses depends on the whole batch at once, such as a relativistic
+        loss; empty if the losses are means over samples.
     """
 
     init: Callable[[Array, Batch], GANState]
@@ -101,7 +101,7 @@ class GAN(NamedTuple):
 
 
 class _Update(NamedTuple):
-    """A player's gradients and what else its loss came to."""
+    """Gradients of a player's loss, with its value and auxiliary results."""
 
     grads: PyTree
     loss: Array
@@ -109,10 +109,10 @@ class _Update(NamedTuple):
 
 
 def _averaged(function: Callable[[Batch], _Update], batch: Batch, accumulate: int) -> _Update:
-    """Averages ``function`` over equal slices of a batch, one after another, to save memory."""
+    """Averages ``function`` over equal slices of a batch, computed one after another to save memory."""
     if accumulate == 1:
         return function(batch)
-    # Strided, so that each device's rows stay where they are.
+    # The slices are strided so that each device's rows stay on that device.
     slices = jax.tree.map(
         lambda x: jnp.moveaxis(x.reshape(x.shape[0] // accumulate, accumulate, *x.shape[1:]), 1, 0), batch
     )
@@ -131,18 +131,18 @@ def _averaged(function: Callable[[Batch], _Update], batch: Batch, accumulate: in
 def check_accumulate(
     gan: GAN, state: GANState, batch_size: int, accumulate: int, mixing: tuple[str, ...]
 ) -> None:
-    """Refuses to accumulate gradients where that would not be the gradient of the whole batch.
+    """Checks that gradients accumulated over slices equal the gradient of the whole batch.
 
     Args:
-      gan: the system.
-      state: a state of the game, or its shapes.
-      batch_size: global batch size.
-      accumulate: slices that a batch is to be cut into.
-      mixing: names of collections of layers that mix the samples of a batch.
+      gan: System to train.
+      state: A state of the game, or its shapes.
+      batch_size: Global batch size.
+      accumulate: Number of slices that a batch is cut into.
+      mixing: Names of the collections of layers that mix the samples of a batch.
 
     Raises:
-      SetupError: a network or a loss mixes samples, the state holds more than scalars besides the
-        players, or the batch cannot be cut evenly.
+      SetupError: A network or a loss mixes samples, ``state.extra`` holds anything but floating-point
+        scalars, or the batch cannot be cut evenly.
     """
     if accumulate == 1:
         return
@@ -176,28 +176,28 @@ def train_step(
     n_critic: int | None = None,
     accumulate: int = 1,
 ) -> tuple[GANState, dict[str, Array]]:
-    """Takes one step: the critic's updates, then one of the generator.
+    """Performs one train step: the critic's updates, then one update of the generator.
 
-    The critic's last update and the generator's share one forward pass of the generator: the critic reads
-    its result, and the generator's gradient is the loss's direct one plus the one through the fakes.
+    The critic's last update and the generator's update share one forward pass of the generator. The
+    generator's gradient is the sum of the loss's direct gradient and the gradient through the fakes.
 
     Args:
-      state: the game so far.
-      batch: arrays of shape (max(n_critic, 1), B, ...), a slice for each of the critic's updates; the
-        generator's update reads the last one. ``batch["row"]`` holds each sample's place in the global
-        batch.
-      gan: the system (static).
-      ema_decay: decay of the players' averages, a number or a function of the step; ramped up as
-        min(ema_decay, (1 + t) / (10 + t)) so that a short run does not remember its initial weights
-        (static).
-      n_critic: the critic's updates; None for one on each slice of the batch. With 0, or in a game without
+      state: Current state of the game.
+      batch: Arrays of shape (max(n_critic, 1), B, ...), with one slice for each of the critic's updates;
+        the generator's update uses the last one. ``batch["row"]`` holds each sample's position in the
+        global batch.
+      gan: System to train (static).
+      ema_decay: Decay of the players' averages, a number or a function of the step. The decay is ramped up
+        as min(ema_decay, (1 + t) / (10 + t)), so that the averages of a short run forget the initial
+        weights (static).
+      n_critic: Number of critic updates; None for one per slice of the batch. With 0, or in a game without
         a critic, only the generator is updated (static).
-      accumulate: slices that each update's batch is cut into, to save memory; gradients are averaged over
-        them, and each player makes fakes of its own (static).
+      accumulate: Number of slices that each update's batch is cut into, to save memory. Gradients are
+        averaged over the slices, and each player's update generates its own fakes (static).
 
     Returns:
-      The new state and scalar metrics: both losses, both gradients' norms and what the losses report,
-      the critic's from its last update.
+      The new state and scalar metrics: both losses, both gradient norms and the metrics that the losses
+      report; those of the critic are from its last update.
     """
     key = jax.random.fold_in(state.key, state.step)
     critic_loss, critic_tx = gan.critic_loss, gan.critic_tx
@@ -279,21 +279,21 @@ def train_step(
     return state, {**metrics, **generator_metrics}
 
 
-CONDITIONS = 0xC0D1  # folded into a step's key: far from the numbers of the critic's updates
+CONDITIONS = 0xC0D1  # folded into a step's key; far from the numbers of the critic's updates
 
 
 def with_conditions(
     batch: Batch, state: GANState, conditions: Callable[[Array, Array], dict[str, Array]]
 ) -> dict[str, Any]:
-    """Adds to a batch what is asked of the generator in each of its updates.
+    """Adds the generator's conditions for each of its updates to a batch.
 
     Args:
-      batch: prepared, arrays of shape (n_critic, B, ...).
-      state: the game so far.
+      batch: Prepared batch, arrays of shape (n_critic, B, ...).
+      state: Current state of the game.
       conditions: ``conditions(key, rows)``, see ``data.Source``.
 
     Returns:
-      The batch with the dict ``conditions`` of (n_critic, B, ...) arrays.
+      The batch with an entry ``conditions``, a dict of (n_critic, B, ...) arrays.
     """
     key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), CONDITIONS)
     rows = batch["row"]

@@ -1,7 +1,7 @@
-"""A headless Chromium, driven by its DevTools protocol over a pipe: JSON messages, a zero after each.
+"""A headless Chromium, driven by its DevTools protocol over a pipe.
 
-A test needs a page, keys and what the page then says: no more than the standard library can do.
-https://chromedevtools.github.io/devtools-protocol/
+The messages are JSON, each followed by a zero byte. The tests only need to open a page, press keys and read
+the page, for which the standard library is sufficient. https://chromedevtools.github.io/devtools-protocol/
 """
 
 import base64
@@ -14,7 +14,7 @@ import sys
 import time
 from contextlib import contextmanager
 
-# The browser reads commands from descriptor 3 and writes replies to 4.
+# The browser reads commands from file descriptor 3 and writes replies to 4.
 LAUNCH = """
 import os, sys
 for descriptor, place in zip(sys.argv[1:3], (3, 4)):
@@ -37,7 +37,7 @@ class Page:
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self._session = {"sessionId": session}
-        self.problems = []  # errors of scripts, blocked loads and the like
+        self.problems = []  # Errors of scripts, blocked loads and similar events.
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
 
@@ -66,7 +66,7 @@ class Page:
         return reply["result"]
 
     def evaluate(self, expression):
-        """The value of a JavaScript expression."""
+        """Returns the value of a JavaScript expression."""
         result = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
@@ -83,7 +83,7 @@ class Page:
         self.wait(f"location.href === {json.dumps(url)} && document.readyState === 'complete'")
 
     def press(self, key):
-        """Presses a key and lets it go: a letter, or one of ``CODES``."""
+        """Presses and releases a key: a letter, or one of ``CODES``."""
         code = CODES.get(key) or ord(key.upper())
         named = {"key": key, "windowsVirtualKeyCode": code}
         text = {"Enter": {"text": "\r"}}.get(key, {} if key in CODES else {"text": key})
@@ -91,7 +91,7 @@ class Page:
         self.call("Input.dispatchKeyEvent", type="keyUp", **named)
 
     def box(self, selector):
-        """Where an element is: x, y, width and height, in points."""
+        """Returns the position and size of an element: x, y, width and height, in points."""
         return self.evaluate(
             f"document.querySelector({json.dumps(selector)}).getBoundingClientRect().toJSON()"
         )
@@ -104,7 +104,14 @@ class Page:
         self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
     def size(self, width, height, *, scale=1, touch=False):
-        """Makes the screen one of so many points, ``scale`` pixels to a point's side."""
+        """Sets the size of the screen.
+
+        Args:
+          width: Width in points.
+          height: Height in points.
+          scale: Pixels per point along a side.
+          touch: Whether the screen is a touch screen.
+        """
         screen = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": touch}
         self.call("Emulation.setDeviceMetricsOverride", **screen)
         self.call("Emulation.setTouchEmulationEnabled", enabled=touch)
@@ -115,12 +122,12 @@ class Page:
 
 @contextmanager
 def page(folder):
-    """A page of a Chromium that keeps its files in a folder."""
+    """Opens a page of a Chromium that keeps its files in a folder."""
     commands, replies = os.pipe(), os.pipe()
     arguments = [
         program(),
         "--headless",
-        "--no-sandbox",  # root has none, and what it shows is ours
+        "--no-sandbox",  # Root has no sandbox, and the page shown is trusted.
         "--disable-gpu",
         "--disable-dev-shm-usage",
         "--no-first-run",
@@ -141,7 +148,7 @@ def page(folder):
     try:
         yield Page(replies[0], commands[1])
     finally:
-        os.close(commands[1])  # at which it ends
+        os.close(commands[1])  # The browser ends when this pipe is closed.
         os.close(replies[0])
         try:
             process.wait(20)

@@ -1,4 +1,4 @@
-"""Fixtures, and the small systems that the tests share."""
+"""Fixtures and small systems shared by the tests."""
 
 import functools
 import gc
@@ -24,24 +24,24 @@ settings.load_profile("jaxgan")
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 
-# Tracing makes many small objects that live on: looking through them again and again is 1/20 of all time.
+# Tracing creates many small objects that stay alive, and collecting them repeatedly slows the tests.
 gc.set_threshold(200_000, 50, 100)
 collect_ignore = ["stand_ins"]
 
-# In the background of a script SIGINT is ignored, and so it would be by the commands started from here.
+# A script's background processes ignore SIGINT, and the commands started from here would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist's own, which reads the marks
+@pytest.hookimpl(tryfirst=True)  # before xdist's own hook, which reads the marks
 def pytest_collection_modifyitems(items):
-    """One worker makes the run that several tests look at."""
+    """Puts all tests that use the fixture ``finished`` on one worker, so that its run happens once."""
     for item in items:
         if "finished" in item.fixturenames:
             item.add_marker(pytest.mark.xdist_group("finished"))
 
 
 def component(present: bool, name: str, how: str) -> None:
-    """Skips a test whose component is absent; in CI, which installs them all, fails it."""
+    """Skips a test whose component is absent, or fails it in CI, where all components are installed."""
     if not present:
         message = f"{name} is absent: {how}"
         if os.environ.get("CI"):
@@ -57,7 +57,7 @@ def tiny_gan(
     size=16,
     dtype="float32",
 ):
-    """A DCGAN of a few hundred parameters, made by the same code as the large ones."""
+    """Builds a DCGAN of a few hundred parameters, with the same code as the large ones."""
     tx = optimizer or optimizers.build("adam", learning_rate=1e-3, b1=0.5)
     weighted = {}
     if penalty == "path_length":
@@ -76,7 +76,7 @@ def tiny_gan(
 
 
 def tiny_batch(n_critic=1, batch_size=16, seed=0, size=16):
-    """Blobs whose brightness varies: (n_critic, B, size, size, 1) in [−1, 1]."""
+    """Returns a batch of noise images with varying brightness, (n_critic, B, size, size, 1) in [−1, 1]."""
     rng = np.random.default_rng(seed)
     images = np.tanh(
         rng.normal(size=(n_critic, batch_size, size, size, 1))
@@ -87,12 +87,12 @@ def tiny_batch(n_critic=1, batch_size=16, seed=0, size=16):
 
 
 def example(batch):
-    """The first of the critic's batches, as a loss takes it."""
+    """Returns the first of the critic's batches, in the form that a loss takes."""
     return {name: values[0] for name, values in batch.items()}
 
 
 def composed(gan, player):
-    """A player's whole loss, the generator's pass in it: of its parameters, a state, a batch and a key."""
+    """Returns a player's loss including the generator's pass, as ``loss(params, state, batch, key)``."""
 
     def loss(params, state, batch, key):
         made_by = params if player == "generator" else state.generator.params
@@ -104,20 +104,20 @@ def composed(gan, player):
 
 
 def losses_of(gan, player):
-    """That loss as a compiled function of a state, a batch and a key."""
+    """Returns the loss of :func:`composed`, compiled, as a function of a state, a batch and a key."""
     loss = composed(gan, player)
     return jax.jit(lambda state, batch, key: loss(getattr(state, player).params, state, batch, key))
 
 
 def fakes_of(gan):
-    """What the generator makes in a pass of the critic's update, as a compiled function of the same."""
+    """Returns the generator's pass in the critic's update, compiled, with the same arguments."""
     return jax.jit(
         lambda state, batch, key: gan.generate(state.generator.params, state, batch, key, advance=False)[0]
     )
 
 
 def with_optimizer(gan, state, tx, *players):
-    """The system and its state with another optimiser for some players, at its start."""
+    """Returns the system and the state with another, freshly initialised optimiser for some players."""
     for player in players:
         own = getattr(state, player)
         gan = gan._replace(**{f"{player}_tx": tx})
@@ -145,7 +145,7 @@ def configs(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def finished(configs, tmp_path_factory):
-    """A run from another folder than the project's, by a real process."""
+    """Trains in a separate process from a folder other than the project's, and returns its result."""
     cwd = tmp_path_factory.mktemp("elsewhere")
     result = commands.execute(f"--config={configs}/dcgan_mnist.py", "--workdir=out", cwd=cwd)
     assert result.returncode == 0, result.stderr
@@ -154,7 +154,7 @@ def finished(configs, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def fashion_mnist_dir(tmp_path_factory):
-    """TFDS's download folder with the original four files, as if it had fetched them itself."""
+    """Returns a TFDS data folder that holds the four original files as if TFDS had downloaded them."""
     component(FASHION.is_dir(), "Fashion-MNIST", "apt-get install dataset-fashion-mnist")
     from etils import epath
     from tensorflow_datasets import builder

@@ -1,10 +1,11 @@
-"""Features whose scores another project gives, and the scores.
+"""Features with the scores that torch-fidelity computes for them.
 
-Where ``torch-fidelity==0.3.0 torch==2.14.1 torchvision==0.29.1 'scipy<1.18'`` are installed,
+The scores are printed by
 
     python -m tests.feature_goldens
 
-prints them anew. FID has as many samples as it needs for SciPy's ``sqrtm`` to be exact.
+if ``torch-fidelity==0.3.0 torch==2.14.1 torchvision==0.29.1 'scipy<1.18'`` are installed. The number of
+samples is large enough for the ``sqrtm`` of SciPy, which FID uses, to be exact.
 """
 
 import numpy as np
@@ -23,7 +24,7 @@ SCORES = {
 
 
 def features():
-    """(130, 16) and (117, 16) float32, positive and skewed as pooled activations are."""
+    """Draws (130, 16) and (117, 16) float32 features, positive and skewed like pooled activations."""
     rng = np.random.RandomState(7)
     mixing = rng.uniform(0, 0.04, size=(16, 16)) + 0.1 * np.eye(16)
     real, fake = np.exp(0.5 * rng.normal(size=(130, 16))), np.exp(0.1 + 0.6 * rng.normal(size=(117, 16)))
@@ -31,12 +32,12 @@ def features():
 
 
 def logits():
-    """(103, 10) float32: of samples that splits of 10 do not share evenly."""
+    """Draws (103, 10) float32 logits, whose number of samples is not a multiple of 10 splits."""
     return (3 * np.random.RandomState(8).normal(size=(103, 10))).astype(np.float32)
 
 
 def main():
-    """Prints what torch-fidelity makes of them."""
+    """Prints the scores of torch-fidelity."""
     import torch
     from torch_fidelity import metric_fid, metric_isc, metric_kid
 

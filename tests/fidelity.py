@@ -1,6 +1,7 @@
-"""Seeded weights and pictures on which InceptionV3 here and in torch-fidelity are compared.
+"""Seeded weights and images for comparisons of InceptionV3 with that of torch-fidelity.
 
-They are drawn by ``np.random.RandomState``, whose streams are frozen: every NumPy draws the same.
+Weights and images are drawn by ``np.random.RandomState``, whose streams are the same in every version of
+NumPy.
 """
 
 from pathlib import Path
@@ -12,18 +13,18 @@ from jaxgan.models.inception_layers import LAYERS, WIDTH, shapes
 
 GOLDENS = Path(__file__).parent / "goldens" / "inception.npz"
 SIZES = ((32, 32), (64, 48), (299, 299), (400, 320))  # (H, W) in pixels
-EACH = 2  # pictures of a size
-FOLDER = 16  # pictures of a folder
+EACH = 2  # number of images per size
+FOLDER = 16  # number of images per folder
 FOLDER_SIZE = (64, 64)
 KID = {"subsets": 5, "subset_size": 10}
 SPLITS = 2
 
 
 def draw(seed: int = 0) -> dict[str, np.ndarray]:
-    """The public checkpoint's tensors with random values, batch normalisation's statistics being 0 and 1.
+    """Draws random tensors for the public checkpoint, with means of 0 and variances of 1.
 
-    Kernels are drawn for ReLU (He et al., 2015); shifts about 1, so that most units are active: with fewer,
-    a random network this deep is chaotic, and what float32 rounds off grows a hundredfold on its way.
+    Kernels have the scale for ReLU (He et al., 2015). Shifts are near 1, so that most units are active. A
+    deep random network with fewer active units is chaotic and amplifies the rounding errors of float32.
     """
     rng = np.random.RandomState(seed)
     ranges = {"weight": (0.8, 1.2), "bias": (0.5, 1.5), "running_mean": (0, 0), "running_var": (1, 1)}
@@ -38,7 +39,7 @@ def draw(seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def pack(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The running statistics in short, layer after layer: "mean" and "var", float16."""
+    """Concatenates the running statistics of all layers to the float16 arrays "mean" and "var"."""
     return {
         part: np.concatenate([state[f"{name}.bn.running_{part}"] for name in LAYERS]).astype(np.float16)
         for part in ("mean", "var")
@@ -46,7 +47,7 @@ def pack(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def unpack(state: dict[str, np.ndarray], packed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The weights with the statistics of :func:`pack`."""
+    """Returns the weights with the running statistics that :func:`pack` returned."""
     ends = np.cumsum([layer.outputs for layer in LAYERS.values()])[:-1]
     return state | {
         f"{name}.bn.running_{part}": values.astype(np.float32)
@@ -56,7 +57,7 @@ def unpack(state: dict[str, np.ndarray], packed: dict[str, np.ndarray]) -> dict[
 
 
 def pictures(seed: int, count: int, height: int, width: int, *, contrast: float = 120.0) -> np.ndarray:
-    """(count, height, width, 3) uint8: coloured squares of one to sixteen a side, and noise."""
+    """Draws (count, height, width, 3) uint8 images of noisy grids with 1 to 16 coloured cells per side."""
     rng = np.random.RandomState(seed)
     made = np.empty((count, height, width, 3), np.uint8)
     for picture in made:
@@ -70,11 +71,11 @@ def pictures(seed: int, count: int, height: int, width: int, *, contrast: float 
 
 
 def folders() -> tuple[np.ndarray, np.ndarray]:
-    """Two sets of pictures that differ, as a model's and a dataset's do: (FOLDER, 64, 64, 3) uint8 each."""
+    """Draws two sets of (FOLDER, 64, 64, 3) uint8 images whose distributions differ."""
     return pictures(21, FOLDER, *FOLDER_SIZE), pictures(22, FOLDER, *FOLDER_SIZE, contrast=60.0)
 
 
 def run(backbone: Backbone, images: np.ndarray) -> dict[str, np.ndarray]:
-    """All of a network's outputs, in batches of one shape, so that it is compiled once."""
+    """Computes all outputs of a network in batches of one shape, so that it is compiled once."""
     batches = [backbone.apply(images[i : i + EACH]) for i in range(0, len(images), EACH)]
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}

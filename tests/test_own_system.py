@@ -1,4 +1,4 @@
-"""A system from a file outside the package, written as CONTRIBUTING tells: it has all that ours have."""
+"""Tests that a system in a file outside the package, written as CONTRIBUTING says, has all features."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def sweep(add):
 
 
 def recipe():
-    """The system that CONTRIBUTING writes down, as typed there."""
+    """Returns the code of the example system in CONTRIBUTING."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.S)
     return next(block for block in blocks if 'SYSTEMS["margin"]' in block)

@@ -1,1 +1,1 @@
-"""The command line: flags, config files, errors, signals and caches."""
+"""Command-line handling: flags, config files, exit statuses, signals and caches."""

@@ -1,14 +1,21 @@
-"""The user's cache folder: what can be made again at any time."""
+"""The user's cache folder, which holds files that can be made again at any time."""
 
 import os
 from pathlib import Path
 
 
 def folder(name: str) -> Path | None:
-    """``$XDG_CACHE_HOME/jaxgan/NAME``, by default below ``~/.cache``, made if it is not there.
+    """Returns the folder ``$XDG_CACHE_HOME/jaxgan/NAME`` and makes it if it does not exist.
 
-    None where it cannot be had, or others may write to it: who writes there could decide what runs and what
-    is scored here. (On Windows, whose owners cannot be told, nothing is kept.)
+    ``XDG_CACHE_HOME`` defaults to ``~/.cache``.
+
+    Args:
+      name: Name of the folder.
+
+    Returns:
+      The folder, or None if it cannot be made or if other users may write to ``jaxgan``, because they could
+      then decide which programs run and which weights score a run. On Windows, where the owner of a folder
+      is not known, the result is always None.
     """
     if os.name != "posix":
         return None

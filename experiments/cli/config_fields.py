@@ -7,7 +7,9 @@ from ml_collections import config_dict
 
 
 def unshared(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
-    """A copy in which no two sections are one: a flag that sets a player's field must not set the other's.
+    """Returns a copy of a config in which no two sections are the same object.
+
+    In the copy, a flag that sets a field of one player does not set the field of the other.
 
     >>> adam = {"learning_rate": 1e-3}
     >>> config = unshared(config_dict.ConfigDict({"generator": adam, "critic": adam}))
@@ -24,7 +26,12 @@ def unshared(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
 
 
 def with_values(config: config_dict.ConfigDict, values: Mapping[str, Any]) -> config_dict.ConfigDict:
-    """Copies a config with other values, perhaps traced, in the fields given by dotted names."""
+    """Returns a copy of a config with other values in some fields.
+
+    Args:
+      config: Config to copy.
+      values: New values, which may be traced, by dotted names of fields.
+    """
     copy = unshared(config)
     with copy.ignore_type():
         for name, value in values.items():
@@ -34,13 +41,14 @@ def with_values(config: config_dict.ConfigDict, values: Mapping[str, Any]) -> co
                 if parent not in node:
                     node[parent] = config_dict.ConfigDict()
                 node = node[parent]
-            # Its own: a config may give several points the same section, and change a field of it for each.
+            # The section is copied because a sweep may give it to several points and then change a field
+            # of it for each point.
             node[field] = unshared(value) if isinstance(value, config_dict.ConfigDict) else value
     return copy
 
 
 def flatten(config: config_dict.ConfigDict, prefix: str = "") -> dict[str, Any]:
-    """A config's leaves by their dotted names; empty sections, whose names may tell, too.
+    """Returns the leaves and the empty sections of a config by their dotted names.
 
     >>> flatten(config_dict.ConfigDict({"a": {"b": 1}, "c": 2, "d": {}}))
     {'a.b': 1, 'c': 2, 'd': {}}

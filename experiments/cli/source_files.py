@@ -1,4 +1,4 @@
-"""Python files that a user names, loaded without bytecode."""
+"""Python files given by the user, which are loaded without bytecode."""
 
 import importlib.util
 import sys
@@ -11,7 +11,11 @@ from jaxgan.errors import SetupError
 
 
 class _FromSource(SourceFileLoader):
-    """Reads no bytecode, which knows a file by second and size alone, and leaves none beside a config."""
+    """A loader that neither reads nor writes bytecode.
+
+    Bytecode is matched with its source by size and by the time in seconds only, so it can be stale, and it
+    would be written to a folder beside the user's file.
+    """
 
     def get_code(self, fullname: str) -> CodeType:
         return self.source_to_code(self.get_data(self.path), self.path)
@@ -19,6 +23,9 @@ class _FromSource(SourceFileLoader):
 
 def load_module(path: Path) -> ModuleType:
     """Runs a Python file and returns its module.
+
+    Args:
+      path: Path of the file.
 
     Raises:
       SetupError: The file's name does not end in ``.py``.
@@ -29,7 +36,7 @@ def load_module(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_loader(loader.name, loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    # Dataclasses, and so Flax's modules, look up the module that they are defined in.
+    # Dataclasses, and therefore Flax's modules, look up the module in which they are defined.
     sys.modules[loader.name] = module
     loader.exec_module(module)
     return module

@@ -1,1 +1,1 @@
-"""Ahead-of-time compilation for TPUs, and what the compiled program costs."""
+"""Ahead-of-time compilation for TPUs, and the cost of the compiled program."""

@@ -1,4 +1,4 @@
-"""Compiles a config's train step ahead of time for a TPU topology."""
+"""Compiles the train step of a config ahead of time for a TPU topology."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,13 +16,13 @@ PyTree = Any
 
 
 class Task(NamedTuple):
-    """A config's train step on a topology.
+    """The train step of a config on a topology.
 
     Attributes:
-      config: the run's.
-      gan: its system.
-      source: its data, or a stand-in with the same shapes and types.
-      topology: where it would run.
+      config: Config of the run.
+      gan: System that the config describes.
+      source: Data of the run, or a stand-in with the same shapes and types.
+      topology: Topology to compile the step for.
     """
 
     config: ConfigDict
@@ -32,25 +32,28 @@ class Task(NamedTuple):
 
 
 def stand_in(config: ConfigDict) -> data.Source:
-    """The source of a config without its dataset: one black picture stands for them all."""
+    """Returns the data source of a config without opening its dataset.
+
+    Images are replaced by a single black image. Points are returned as they are.
+    """
     spec = derived.spec_of(config)
     if not spec.images:
-        return data.open_source(**config.data)  # points are functions, there is nothing to open
+        return data.open_source(**config.data)  # Points are drawn by functions, so no file is opened.
     return data.stand_in(spec)
 
 
 def compile_step(task: Task, batch_size: int) -> tpu.Compiled:
-    """Compiles the very step that a run takes.
+    """Compiles the same step that a run executes.
 
     Args:
-      task: the step and where it would run.
-      batch_size: global.
+      task: Step, and the topology to compile it for.
+      batch_size: Global batch size.
 
     Returns:
-      What the compiled program says of itself.
+      The compiled program with its costs.
 
     Raises:
-      TooLargeError: it does not fit into a chip's memory.
+      TooLargeError: The program does not fit into the memory of a chip.
     """
     config, gan, source, topology = task
     state = jax.eval_shape(build.initializer(config, gan))
@@ -71,17 +74,20 @@ def _granule(batch: int) -> int:
 
 
 def largest_batch(attempt: Callable[[int], int | None], capacity: int) -> int:
-    """The largest batch that fits, to five binary digits, by few attempts: each one is a compilation.
+    """Returns the largest batch that fits, to five binary digits.
+
+    Each attempt is a compilation, so the search makes few of them.
 
     Args:
-      attempt: a batch to the bytes it needs, None if it does not fit.
-      capacity: bytes there are, to guess by; what fits is for ``attempt`` to say.
+      attempt: Function from a batch size to the number of bytes it needs, or None if it does not fit.
+      capacity: Available bytes, from which the next attempt is guessed. Only ``attempt`` decides whether a
+        batch fits.
 
     Returns:
-      The batch.
+      The batch size.
 
     Raises:
-      SetupError: not even a batch of 1 fits.
+      SetupError: Not even a batch of 1 fits.
     """
     fits: dict[int, int] = {}
     too_large, batch = 0, 32
@@ -95,7 +101,7 @@ def largest_batch(attempt: Callable[[int], int | None], capacity: int) -> int:
         if too_large and best + _granule(best) >= too_large:
             break
         guess = 2 * best or batch // 4
-        if len(fits) > 1:  # memory is close to a linear function of the batch
+        if len(fits) > 1:  # Memory is close to a linear function of the batch size.
             low, high = sorted(fits)[-2:]
             slope = max(1.0, (fits[high] - fits[low]) / (high - low))
             guess = int(high + (capacity - fits[high]) / slope)
@@ -109,7 +115,19 @@ def largest_batch(attempt: Callable[[int], int | None], capacity: int) -> int:
 
 
 def batch_size_of(config: ConfigDict, argv: list[str], devices: int) -> int:
-    """The global batch: the config's, or that many for each device if they outnumber the samples."""
+    """Returns the global batch size of a config on a number of devices.
+
+    If the devices outnumber the samples and the command line does not set the batch size, every device gets
+    the batch size of the config.
+
+    Args:
+      config: Config of the run.
+      argv: Arguments of the command line.
+      devices: Number of devices.
+
+    Raises:
+      SetupError: The batch cannot be divided among the devices.
+    """
     given = any(argument.lstrip("-").startswith("config.batch_size") for argument in argv)
     if config.batch_size < devices and not given:
         return config.batch_size * devices

@@ -1,4 +1,4 @@
-"""What a dry run reports of a compiled step."""
+"""Summarises the costs of a compiled step."""
 
 import importlib.metadata
 from typing import Any
@@ -27,13 +27,15 @@ def _counts(compiled: tpu.Compiled, times: int) -> dict[str, Any]:
 
 
 def summarise(task: compilation.Task, name: str, batch_size: int, compiled: tpu.Compiled) -> dict[str, Any]:
-    """All that is reported of a compiled step, ready for JSON; bytes, seconds, FLOPs, Hz.
+    """Returns everything that is reported about a compiled step, ready for JSON.
+
+    The units are bytes, seconds, FLOPs and Hz.
 
     Args:
-      task: what was compiled.
-      name: the config's.
-      batch_size: global.
-      compiled: for that batch.
+      task: Step that was compiled.
+      name: Name of the config.
+      batch_size: Global batch size.
+      compiled: Program compiled for that batch size.
     """
     topology, devices = task.topology, task.topology.mesh.size
     chip, per_device = topology.chip, _counts(compiled, 1)

@@ -1,8 +1,8 @@
-"""What a compiled program costs: cycles by the compiler's own model, matrix products, bytes, collectives.
+"""Costs of a compiled program: estimated cycles, matrix products, bytes and collectives.
 
-XLA's TPU compiler writes its cost model into the program: ``estimated_cycles`` in the ``backend_config`` of
-what it schedules. Those are the compiler's estimates, never measurements. Collectives and copies between
-memories carry none.
+XLA's TPU compiler writes its cost model into the program, as ``estimated_cycles`` in the ``backend_config``
+of the instructions that it schedules. These are estimates by the compiler, not measurements. Collectives
+and copies between memories have no estimate.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from experiments.dry_run import hlo
 from experiments.dry_run.hlo import Array, Instruction, Program, arrays, attribute, called, size, trip_count
 
-HBM = 0  # its number among the memories
+HBM = 0  # The number of this memory space in the text of a program.
 COLLECTIVES = (
     "all-gather",
     "all-reduce",
@@ -23,7 +23,7 @@ COLLECTIVES = (
     "ragged-all-to-all",
     "reduce-scatter",
 )
-# What moves no bytes: names for what is there already, and what only holds other computations.
+# Opcodes that move no bytes, because they only name existing values or only contain other computations.
 FREE = (
     "after-all",
     "bitcast",
@@ -39,14 +39,15 @@ FREE = (
     "while",
 )
 _FREE_CALL = re.compile(r'custom_call_target="(AllocateBuffer|ConcatBitcast)"')
-# The conditional of `jaxgan.regularizers.every`, its derivative's included: one call in so many is due.
+# The conditional of `jaxgan.regularizers.every`, or that of its derivative. The number is its interval.
 _LAZY = re.compile(r"\bevery_(\d+)\)*/cond$")
 
 
 class Execution(NamedTuple):
-    """An instruction of a computation, and how often it runs in one call of the program.
+    """An instruction of a computation, with how often it runs in one call of the program.
 
-    That is a mean over calls: a fraction for what a lazy term computes at some of them only.
+    The number of times is a mean over calls. It is a fraction for the parts of a lazy term, which are only
+    computed at some of the calls.
     """
 
     computation: str
@@ -55,19 +56,32 @@ class Execution(NamedTuple):
 
     @property
     def cycles(self) -> float:
-        """The compiler's estimate for all the times together."""
+        """Estimated cycles of all executions together."""
         return self.times * self.instruction.cycles
 
 
 class Collective(NamedTuple):
-    """All collectives of one kind: how often they run, and the bytes that a device gives or gets."""
+    """All collectives of one kind.
+
+    Attributes:
+      calls: How often they run.
+      bytes: Number of bytes that a device sends or receives.
+    """
 
     calls: float
     bytes: int
 
 
 class Op(NamedTuple):
-    """What one instruction costs by the compiler's estimate, over all its executions."""
+    """The estimated cost of one instruction, over all its executions.
+
+    Attributes:
+      cycles: Estimated cycles.
+      name: Name of the instruction.
+      opcode: Its opcode.
+      type: Type of its result.
+      origin: Name of the operation in the traced function.
+    """
 
     cycles: int
     name: str
@@ -77,7 +91,15 @@ class Op(NamedTuple):
 
 
 class Product(NamedTuple):
-    """A matrix product or convolution: its FLOPs over all its executions, and where it comes from."""
+    """A matrix product or convolution.
+
+    Attributes:
+      flops: FLOPs over all executions.
+      name: Name of the instruction.
+      opcode: Its opcode.
+      type: Type of its result.
+      origin: Name of the operation in the traced function.
+    """
 
     flops: int
     name: str
@@ -87,20 +109,22 @@ class Product(NamedTuple):
 
 
 def executions(program: Program, *, whole: bool = False) -> tuple[list[Execution], list[str]]:
-    """All that runs when a program is called once.
+    """Returns everything that runs when a program is called once.
 
-    A loop's body counts as often as it runs, a called computation once a call, and of a conditional's
-    branches the dearest: by the compiler's estimate, where it gives none (on a CPU) by multiplications. Of
-    the conditional of a term that is due at one call in k, the branch that computes it counts 1/k times and
-    the idle one 1 − 1/k: the idle one is that of fewer multiplications, since filling its results with
-    zeros may take more cycles. Fusions are one instruction: what is inside them is not listed.
+    The body of a loop counts as often as it runs, and a called computation once per call. Of the branches
+    of a conditional, the most expensive one counts: by the compiler's estimate, or where there is none (on
+    a CPU), by multiplications. A term that is due at one call in k has a conditional with one branch that
+    computes the term, which counts 1/k times, and one idle branch, which counts 1 − 1/k times. The idle
+    branch is the one with fewer multiplications, because filling its results with zeros may take more
+    cycles. A fusion counts as one instruction, and the instructions inside it are not listed.
 
     Args:
-      program: parsed.
-      whole: whether lazy terms count as if they were due at every call, as XLA's own analysis has them.
+      program: Parsed program.
+      whole: Whether lazy terms count as if they were due at every call, as in XLA's own analysis.
 
     Returns:
-      The executions, and the names of loops whose length the text does not tell: they count once.
+      The executions, and the names of the loops whose length cannot be read from the text. Such loops count
+      once.
     """
     unknown = []
 
@@ -138,7 +162,7 @@ def executions(program: Program, *, whole: bool = False) -> tuple[list[Execution
 
 
 def dearest(program: Program) -> list[Op]:
-    """What the compiler gave an estimate, dearest first."""
+    """Returns the instructions that have an estimate, the most expensive ones first."""
     ops = []
     for execution in executions(program)[0]:
         x = execution.instruction
@@ -148,7 +172,7 @@ def dearest(program: Program) -> list[Op]:
 
 
 def _parts(program: Program, execution: Execution) -> Iterator[Execution]:
-    """Yields an execution, and if it is a fusion what is inside it."""
+    """Yields an execution and, if it is a fusion, the executions inside it."""
     yield execution
     _, x, times = execution
     for name in called(x) if x.opcode == "fusion" else ():
@@ -157,7 +181,10 @@ def _parts(program: Program, execution: Execution) -> Iterator[Execution]:
 
 
 def within(program: Program, *, whole: bool = False) -> list[Execution]:
-    """What runs when a program is called once, fusions and what is inside them, see :func:`executions`."""
+    """Returns everything that runs when a program is called once, including the insides of fusions.
+
+    See :func:`executions` for how executions are counted.
+    """
     found = executions(program, whole=whole)[0]
     return [part for execution in found for part in _parts(program, execution)]
 
@@ -171,10 +198,11 @@ def _multiplications(program: Program, execution: Execution) -> int:
 
 
 def collectives(program: Program) -> dict[str, Collective]:
-    """The collectives of each kind, those inside fusions included.
+    """Returns the collectives of each kind, including those inside fusions.
 
-    The bytes of one are those of its operands or of its result, whichever are more: what a device gives to
-    a reduction or gets from a gathering. How often the network carries them is the algorithm's affair.
+    The bytes of a collective are those of its operands or those of its result, whichever are more: the
+    bytes that a device contributes to a reduction or receives from a gather. The network may carry them
+    several times, depending on the algorithm.
     """
     counts: dict[str, float] = defaultdict(int)
     moved: dict[str, float] = defaultdict(int)
@@ -182,20 +210,20 @@ def collectives(program: Program) -> dict[str, Collective]:
         kind = x.opcode.removesuffix("-done")
         if kind in COLLECTIVES and times:
             counts[kind] += times
-            # The result of a -start holds its operands as well: its -done has the result alone.
+            # The result of a -start also contains its operands, whereas its -done has the result alone.
             given = 0 if x.opcode != kind else sum(size(t) for t in operand_types(program, computation, x))
             moved[kind] += times * max(given, size(x.type))
     return {kind: Collective(counts[kind], round(moved[kind])) for kind in sorted(counts)}
 
 
 def products(program: Program) -> list[Product]:
-    """The matrix products and convolutions of a program, those inside fusions included, dearest first.
+    """Returns the matrix products and convolutions of a program, the most expensive ones first.
 
-    A multiplication and an addition are two FLOPs. Products with padding, and with the zeros between
-    dilated elements, are none.
+    Those inside fusions are included. A multiplication and an addition count as two FLOPs. Products with
+    padding, and with the zeros between dilated elements, do not count.
 
     Raises:
-      ValueError: the text does not tell how often a loop runs.
+      ValueError: The text does not tell how often a loop runs.
     """
     unknown = executions(program)[1]
     if unknown:
@@ -210,7 +238,10 @@ def products(program: Program) -> list[Product]:
 
 
 def idle_flops(program: Program) -> float:
-    """FLOPs of lazy terms' products that XLA's analysis counts at calls which they are not due at."""
+    """Returns the FLOPs that XLA's analysis counts for lazy terms at calls where they are not due.
+
+    Only matrix products and convolutions are considered.
+    """
 
     def total(whole: bool) -> float:
         return sum(2 * x.times * _multiplications(program, x) for x in within(program, whole=whole))
@@ -219,22 +250,25 @@ def idle_flops(program: Program) -> float:
 
 
 def operand_types(program: Program, computation: str, x: Instruction) -> list[str]:
-    """The types of an instruction's operands."""
+    """Returns the types of the operands of an instruction."""
     return [program.computations[computation][name].type for name in x.operands]
 
 
 def hbm_bytes(program: Program) -> int:
-    """Bytes read from and written to HBM: operands and results that lie there, whole and unpadded."""
+    """Returns the number of bytes read from and written to HBM.
+
+    Operands and results that lie in HBM count as a whole, without padding.
+    """
     total = 0.0
     for computation, x, times in executions(program)[0]:
-        # A -start is counted with its -done, whose type is what was moved and nothing else.
+        # A -start is counted with its -done, because the type of the -done is exactly what was moved.
         if x.opcode in FREE or x.opcode.endswith("-start") or _FREE_CALL.search(x.attributes):
             continue
         moved = arrays(x.type)
         if x.opcode.endswith("-done"):
             start = program.computations[computation][x.operands[0]]
             sources = arrays(" ".join(operand_types(program, computation, start)))
-            # Of an operand that is sliced, only what arrives is read.
+            # Of an operand that is sliced, only the part that arrives is read.
             moved += [Array(size(x.type), space) for space in {source.space for source in sources}]
         else:
             moved += arrays(" ".join(operand_types(program, computation, x)))
@@ -243,7 +277,9 @@ def hbm_bytes(program: Program) -> int:
 
 
 def shape(text: str) -> str:
-    """A type without layouts, of a tuple its largest member: enough to recognise an op by.
+    """Returns a type without its layouts, or the largest member of a tuple.
+
+    This is enough to recognise an operation by.
 
     >>> shape("(f32[64]{0:T(128)}, bf16[64,32,32,64]{3,0,2,1:T(8,128)})")
     'bf16[64,32,32,64]'

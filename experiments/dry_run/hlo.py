@@ -1,10 +1,10 @@
-"""Reads the text of a compiled XLA program."""
+"""Parser for the text of a compiled XLA program."""
 
 import math
 import re
 from typing import NamedTuple
 
-BITS = {"pred": 8, "token": 0, "opaque": 0}  # types whose name does not end in their width
+BITS = {"pred": 8, "token": 0, "opaque": 0}  # Types whose names do not end in their width.
 _SHAPE = re.compile(r"([a-z]\w*)\[([\d,<=]*)\](?:\{([^}]*)\})?")
 _HEADER = re.compile(r"(ENTRY )?%?([\w.\-]+) .*\{$")
 _INSTRUCTION = re.compile(r"\s+(ROOT )?%?([\w.\-]+) = ")
@@ -17,11 +17,11 @@ class Instruction(NamedTuple):
     """One line of a program.
 
     Attributes:
-      name: unique in the program.
-      type: of its result, with layouts, a tuple in parentheses.
-      opcode: such as ``fusion``.
-      operands: names, or for a constant its value.
-      attributes: the rest of the line.
+      name: Name, which is unique in the program.
+      type: Type of the result with its layouts; a tuple is in parentheses.
+      opcode: Opcode, such as ``fusion``.
+      operands: Names of the operands, or the value of a constant.
+      attributes: Rest of the line.
     """
 
     name: str
@@ -32,19 +32,24 @@ class Instruction(NamedTuple):
 
     @property
     def cycles(self) -> int:
-        """The compiler's estimate for one execution, 0 if there is none."""
+        """Estimated cycles of one execution, or 0 if there is no estimate."""
         match = re.search(r'"estimated_cycles":"?(\d+)', self.attributes)
         return int(match[1]) if match else 0
 
     @property
     def origin(self) -> str:
-        """Where in the traced function it comes from (``op_name``), or nothing."""
+        """Name of the operation in the traced function (``op_name``), or an empty string."""
         match = re.search(r'op_name="([^"]*)"', self.attributes)
         return match[1] if match else ""
 
 
 class Array(NamedTuple):
-    """An array of a type: its bytes without padding, and the number of its memory (0 is HBM)."""
+    """An array within a type.
+
+    Attributes:
+      bytes: Size in bytes, without padding.
+      space: Number of its memory space; 0 is HBM.
+    """
 
     bytes: int
     space: int
@@ -54,9 +59,9 @@ class Program(NamedTuple):
     """A parsed program.
 
     Attributes:
-      computations: the instructions of each, by name.
-      entry: the name of the one that runs.
-      roots: the name of each computation's result.
+      computations: Instructions of each computation, by name.
+      entry: Name of the computation that runs.
+      roots: Name of the result of each computation.
     """
 
     computations: dict[str, dict[str, Instruction]]
@@ -65,7 +70,7 @@ class Program(NamedTuple):
 
 
 def arrays(text: str) -> list[Array]:
-    """The arrays of a type, tuples flattened.
+    """Returns the arrays of a type, with tuples flattened.
 
     >>> arrays("(f32[8,4]{1,0:T(8,128)}, bf16[3]{0:T(128)S(1)}, pred[])")
     [Array(bytes=128, space=0), Array(bytes=6, space=1), Array(bytes=1, space=0)]
@@ -81,12 +86,12 @@ def arrays(text: str) -> list[Array]:
 
 
 def size(text: str) -> int:
-    """The bytes of a type, without padding."""
+    """Returns the number of bytes of a type, without padding."""
     return sum(array.bytes for array in arrays(text))
 
 
 def dimensions(text: str) -> tuple[int, ...]:
-    """The sides of an array's type.
+    """Returns the dimensions of the type of an array.
 
     >>> dimensions("f32[8,4]{1,0:T(8,128)}"), dimensions("pred[]")
     ((8, 4), ())
@@ -96,18 +101,23 @@ def dimensions(text: str) -> tuple[int, ...]:
 
 
 def axes(x: Instruction, name: str) -> tuple[int, ...]:
-    """The numbers of ``name={...}`` in an instruction's attributes, none if it is not there."""
+    """Returns the numbers of ``name={...}`` in the attributes of an instruction, empty if absent."""
     listed = re.search(rf"\b{name}=\{{([\d,]*)\}}", x.attributes)
     return tuple(map(int, listed[1].split(","))) if listed and listed[1] else ()
 
 
 def multiplications(x: Instruction, left: tuple[int, ...], right: tuple[int, ...]) -> int:
-    """How many pairs of elements a ``dot`` or ``convolution`` multiplies, zeros of its own making aside.
+    """Returns how many pairs of elements a ``dot`` or ``convolution`` multiplies.
+
+    Products with zeros that a convolution inserts itself (padding and dilation) do not count.
 
     Args:
-      x: the instruction.
-      left: sides of its first operand.
-      right: sides of its second.
+      x: Instruction.
+      left: Dimensions of its first operand.
+      right: Dimensions of its second operand.
+
+    Raises:
+      ValueError: A convolution has no ``dim_labels``.
     """
     if x.opcode == "dot":
         summed = math.prod(left[axis] for axis in axes(x, "lhs_contracting_dims"))
@@ -131,14 +141,17 @@ def multiplications(x: Instruction, left: tuple[int, ...], right: tuple[int, ...
 
 
 def _window(x: Instruction, name: str, axis: int, default: str) -> int:
-    """A number of a convolution's window; of padding, that before the image."""
+    """Returns a number of the window of a convolution, or a default where it is absent.
+
+    For padding, this is the padding before the image.
+    """
     found = re.search(rf"window=\{{[^}}]*\b{name}=([\w\-]+)", x.attributes)
     value = found[1].split("x")[axis] if found else default
     return int(value.split("_")[0])
 
 
 def _closing(text: str, start: int) -> int:
-    """The place of the parenthesis that closes the one at ``start``."""
+    """Returns the position of the parenthesis that closes the one at ``start``."""
     depth = 0
     for match in re.compile(r'"(?:\\.|[^"\\])*"|[()]').finditer(text, start):
         depth += {"(": 1, ")": -1}.get(match[0], 0)
@@ -161,7 +174,7 @@ def parse(text: str) -> Program:
     """Parses a scheduled module as XLA prints it.
 
     Raises:
-      ValueError: it has no entry computation.
+      ValueError: The text has no entry computation.
     """
     computations: dict[str, dict[str, Instruction]] = {}
     roots: dict[str, str] = {}
@@ -184,7 +197,7 @@ def parse(text: str) -> Program:
 
 
 def called(instruction: Instruction) -> list[str]:
-    """The names of the computations that an instruction runs or applies."""
+    """Returns the names of the computations that an instruction runs or applies."""
     names = _CALLED.findall(instruction.attributes)
     for group in _BRANCHES.findall(instruction.attributes):
         names += [name.strip().lstrip("%") for name in group.split(",")]
@@ -192,13 +205,13 @@ def called(instruction: Instruction) -> list[str]:
 
 
 def attribute(instruction: Instruction, name: str) -> str:
-    """The value of ``name=value`` in an instruction's attributes, or nothing."""
+    """Returns the value of ``name=value`` in the attributes of an instruction, or an empty string."""
     match = re.search(rf"\b{name}=%?([\w.\-]+)", instruction.attributes)
     return match[1] if match else ""
 
 
 def source(program: Program, computation: str, name: str) -> Instruction:
-    """What a value is, seen through copies of it and through tuples made in the same computation."""
+    """Resolves a value through copies, and through tuples made in the same computation."""
     instruction = program.computations[computation][name]
     if instruction.opcode in ("copy", "bitcast", "copy-done", "copy-start"):
         return source(program, computation, instruction.operands[0])
@@ -210,11 +223,16 @@ def source(program: Program, computation: str, name: str) -> Instruction:
 
 
 def trip_count(program: Program, computation: str, loop: Instruction) -> int | None:
-    """How often a ``while`` of a computation runs its body, None if the text does not tell.
+    """Returns how often a ``while`` loop runs its body, or None if the text does not tell.
 
-    The text tells by ``known_trip_count``, or by a counter as ``lax.scan`` and ``lax.fori_loop`` make it:
-    an element of the carried tuple that starts at a constant, gains a constant in the body, and has to be
-    less than a constant.
+    The number comes from ``known_trip_count``, or from a counter as ``lax.scan`` and ``lax.fori_loop``
+    create it: an element of the carried tuple that starts at a constant, increases by a constant in the
+    body, and must be less than a constant.
+
+    Args:
+      program: Parsed program.
+      computation: Name of the computation that contains the loop.
+      loop: The ``while`` instruction.
     """
     known = re.search(r'"known_trip_count":\{"n":"?(\d+)', loop.attributes)
     if known:
@@ -232,7 +250,7 @@ def trip_count(program: Program, computation: str, loop: Instruction) -> int | N
         return int(number[0]) if number else None
 
     def index(where: str, name: str) -> int | None:
-        """Which element of the carried tuple a value in the body or the condition is."""
+        """Returns which element of the carried tuple a value in the body or the condition is."""
         found = source(program, where, name)
         if found.opcode != "get-tuple-element":
             return None
@@ -240,7 +258,7 @@ def trip_count(program: Program, computation: str, loop: Instruction) -> int | N
         return int(attribute(found, "index")) if whole.opcode == "parameter" else None
 
     def fixed(where: str, name: str) -> int | None:
-        """The value of a constant there, or of an element that is carried along unchanged."""
+        """Returns the value of a constant, or of an element that is carried along unchanged."""
         i = index(where, name)
         if i is not None and index(body, after.operands[i]) == i:
             return constant(computation, before.operands[i])

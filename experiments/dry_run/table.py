@@ -1,4 +1,4 @@
-"""Prints what a dry run found for people to read."""
+"""Formats the results of a dry run for people to read."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from experiments.dry_run import costs
 
 
 def scaled(value: float, unit: str) -> str:
-    """A number with an SI prefix, or for bytes a binary one.
+    """Returns a number with an SI prefix, or with a binary prefix for bytes.
 
     >>> scaled(126.74e9, "FLOP"), scaled(98 * 2**20, "B"), scaled(12.0, "B")
     ('126.7 GFLOP', '98.0 MiB', '12 B')
@@ -19,12 +19,12 @@ def scaled(value: float, unit: str) -> str:
 
 
 def layer(origin: str) -> str:
-    """The traced function's own name for an op, without the wrapper that all of them share."""
+    """Returns the name of an op in the traced function, without the prefix that all ops share."""
     return origin.removeprefix("jit(step)/") or "(the compiler's own)"
 
 
 def table(summary: dict[str, Any]) -> str:
-    """A summary for people."""
+    """Returns a summary as text for people to read."""
     unit, devices = summary["unit"], summary["devices"]
     one, whole = summary["per_device"], summary["total"]
     bound, estimate = summary["datasheet_bound"], summary["compiler_estimate"]

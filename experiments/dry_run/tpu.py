@@ -1,4 +1,4 @@
-"""Compiles for TPUs that are not there: their topologies, their datasheets, their compiler."""
+"""Topologies, datasheets and compiler of TPUs that need not be present."""
 
 import importlib.util
 import math
@@ -18,8 +18,8 @@ from jaxgan.errors import SetupError, unknown
 
 PyTree = Any
 GIB = 2**30
-# What libtpu would ask the machine it runs on, and what keeps it from writing logs and from refusing to be
-# loaded by two processes at once.
+# These variables answer what libtpu would ask the machine that it runs on. They also keep libtpu from
+# writing logs and from refusing to be loaded by two processes at once.
 ENVIRONMENT = {
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
     "TPU_ACCELERATOR_TYPE": "v5litepod-8",
@@ -31,18 +31,18 @@ SLICES = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
 
 
 class Chip(NamedTuple):
-    """One generation of TPU, by its datasheet.
+    """One generation of TPU chips, by its datasheet.
 
     Attributes:
-      flops: peak bfloat16 FLOP/s of a chip.
-      hbm: its memory in bytes.
-      bandwidth: of that memory, bytes/s.
-      clock: in Hz.
-      devices: JAX devices that a chip is: its two cores are one each in v2 and v3.
-      largest: chips in the largest slice.
-      example: a topology of it.
-      slices: the shapes there are, none if any will do that fills whole hosts.
-      options: what libtpu has to be told for it.
+      flops: Peak bfloat16 FLOP/s of a chip.
+      hbm: Memory of a chip in bytes.
+      bandwidth: Bandwidth of that memory in bytes/s.
+      clock: Clock rate in Hz.
+      devices: JAX devices per chip; each of the two cores is a device in v2 and v3.
+      largest: Number of chips in the largest slice.
+      example: Name of a topology of this chip.
+      slices: Available shapes; empty if any shape that fills whole hosts will do.
+      options: Options that libtpu needs for this chip.
     """
 
     flops: float
@@ -56,13 +56,13 @@ class Chip(NamedTuple):
     options: Mapping[str, str] = {}
 
     def device(self) -> "Chip":
-        """The share of a chip that one JAX device is."""
+        """Returns the share of a chip that one JAX device has."""
         n = self.devices
         return self._replace(flops=self.flops / n, hbm=self.hbm // n, bandwidth=self.bandwidth / n)
 
 
-# Peak, memory and bandwidth are those of https://cloud.google.com/tpu/docs; the clock is the one at which
-# the matrix units, 128×128 and in v6e 256×256, reach the peak.
+# Peak, memory and bandwidth are taken from https://cloud.google.com/tpu/docs. The clock rate is the one at
+# which the matrix units (128×128, and 256×256 in v6e) reach the peak.
 CHIPS = {
     "v2": Chip(45e12, 16 * GIB, 700e9, 0.70e9, 2, 256, "v2:2x2"),
     "v3": Chip(123e12, 32 * GIB, 900e9, 0.94e9, 2, 1024, "v3:2x2"),
@@ -77,10 +77,10 @@ class Topology(NamedTuple):
     """A slice of TPUs.
 
     Attributes:
-      name: such as ``v5e:2x4``.
-      chip: what one JAX device of it has.
-      unit: what a device is: a chip, or a core of one.
-      mesh: over all its devices.
+      name: Name, such as ``v5e:2x4``.
+      chip: Properties of one JAX device of the slice.
+      unit: What a device is, either ``chip`` or ``core``.
+      mesh: Mesh over all devices of the slice.
     """
 
     name: str
@@ -90,23 +90,24 @@ class Topology(NamedTuple):
 
 
 class TooLargeError(Exception):
-    """A program that does not fit into a chip's memory; the message is the compiler's."""
+    """Raised for a program that does not fit into the memory of a chip, with the compiler's message."""
 
 
 class Compiled(NamedTuple):
-    """What a compiled program says of itself; all of it for one device.
+    """A compiled program with its costs, all of them for one device.
 
     Attributes:
-      program: its parsed text.
-      flops: floating-point operations, products of a lazy term as often as it is due.
-      bytes_accessed: by all operations, on-chip memory included, a lazy term's as if it were always due.
-      arguments: bytes.
-      outputs: bytes, those that take the place of donated arguments included.
-      aliased: bytes of donated arguments that outputs take the place of.
-      temporaries: bytes.
-      code: bytes of the program itself.
-      peak: the most bytes in use at once.
-      seconds: of compilation.
+      program: Parsed text of the program.
+      flops: Floating-point operations; products of a lazy term count as often as the term is due.
+      bytes_accessed: Bytes accessed by all operations, including on-chip memory; a lazy term counts as if
+        it were always due.
+      arguments: Bytes of the arguments.
+      outputs: Bytes of the outputs, including those that replace donated arguments.
+      aliased: Bytes of the donated arguments that outputs replace.
+      temporaries: Bytes of the temporaries.
+      code: Bytes of the program itself.
+      peak: Largest number of bytes in use at once.
+      seconds: Compilation time in seconds.
     """
 
     program: hlo.Program
@@ -127,18 +128,19 @@ def _refuse(name: str, why: str) -> SetupError:
 
 
 def open_topology(name: str) -> Topology:
-    """A topology by its name, without the TPUs; to be called before JAX has looked for devices.
+    """Opens a topology by its name, without its TPUs.
 
-    From then on this process computes on the CPU, even on a machine that has TPUs: they stay free.
+    It must be called before JAX has looked for devices. From then on, this process computes on the CPU even
+    on a machine that has TPUs, which stay free.
 
     Args:
-      name: chip and shape, such as ``v5e:16x16``.
+      name: Chip and shape, such as ``v5e:16x16``.
 
     Returns:
       The topology.
 
     Raises:
-      SetupError: there is none of that name, or libtpu is not installed.
+      SetupError: There is no topology of that name, or libtpu is not installed.
     """
     match = re.fullmatch(r"(v\d+[a-z]?):(\d+(?:x\d+)*)", name)
     if not match:
@@ -160,7 +162,7 @@ def open_topology(name: str) -> Topology:
     jax.config.update("jax_platforms", "cpu")
     options: dict[str, Any] = dict(chip.options)
     if shape == "1x1":
-        options["chips_per_host_bounds"] = (1, 1, 1)  # a host of four, its default, would not fit
+        options["chips_per_host_bounds"] = (1, 1, 1)  # The default host of four chips would not fit.
     try:
         devices = topologies.get_topology_desc(name, platform="tpu", **options).devices
     except jax.errors.JaxRuntimeError as error:
@@ -170,32 +172,32 @@ def open_topology(name: str) -> Topology:
 
 
 def placed(tree: PyTree, topology: Topology, *axes: str | None) -> PyTree:
-    """Shapes and types as arguments of a program: replicated, or split over the devices along an axis.
+    """Returns shapes and types as arguments of a program, replicated or split over the devices.
 
     Args:
-      tree: anything with shapes and dtypes.
-      topology: the devices.
-      *axes: for each axis the mesh's name or None.
+      tree: PyTree whose leaves have shapes and dtypes.
+      topology: Topology with the devices.
+      *axes: For each axis, the name of a mesh axis to split it along, or None.
 
     Returns:
-      ``ShapeDtypeStruct`` for each leaf.
+      A ``ShapeDtypeStruct`` for each leaf.
     """
     sharding = NamedSharding(topology.mesh, PartitionSpec(*axes))
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
 
 
 def compile_ahead(step: Any, *arguments: PyTree) -> Compiled:
-    """Compiles a jitted function for the devices its arguments are placed on.
+    """Compiles a jitted function for the devices that its arguments are placed on.
 
     Args:
-      step: from ``jax.jit``.
-      *arguments: from :func:`placed`.
+      step: Function from ``jax.jit``.
+      *arguments: Arguments from :func:`placed`.
 
     Returns:
-      What the program says of itself.
+      The compiled program with its costs.
 
     Raises:
-      TooLargeError: it does not fit.
+      TooLargeError: The program does not fit into the memory of a chip.
     """
     lowered = step.lower(*arguments)
     began = time.monotonic()
@@ -223,7 +225,7 @@ def compile_ahead(step: Any, *arguments: PyTree) -> Compiled:
 
 
 def _uncached(lowered: Any) -> Any:
-    # JAX can write such a program into its compilation cache but not read it back, and warns of each.
+    # JAX can write such programs into its compilation cache but cannot read them back, and warns each time.
     name = "jax_persistent_cache_min_compile_time_secs"
     before = getattr(jax.config, name)
     jax.config.update(name, math.inf)
@@ -234,5 +236,5 @@ def _uncached(lowered: Any) -> Any:
 
 
 def estimated_cycles(compiled: Compiled) -> int:
-    """Cycles of one call, by the compiler's estimate: of all that it has one for."""
+    """Returns the estimated cycles of one call, over all instructions that have an estimate."""
     return sum(op.cycles for op in costs.dearest(compiled.program))

@@ -1,1 +1,1 @@
-"""Everything that becomes a page or a picture."""
+"""HTML pages and pictures of results."""

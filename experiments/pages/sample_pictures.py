@@ -1,4 +1,4 @@
-"""Pictures of a run's samples, drawn while it trains."""
+"""Sample pictures that a run draws while it trains."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,12 +16,15 @@ from jaxgan.steps import GAN
 
 NUM_IMAGES = 64
 NUM_POINTS = 1024
-SURFACE = 64  # logits along a side of the square that is drawn
-SAMPLE_KEY = 0x5A3D  # folded into the seed's key: the latents of the sample pictures, fixed over a run
+SURFACE = 64  # logits along each side of the square to draw
+SAMPLE_KEY = 0x5A3D  # folded into the seed's key to draw the latents, which are the same throughout a run
 
 
 def real_points(source: data.Source, config: ConfigDict) -> Any:
-    """Returns real points to draw behind generated ones, by field if there are several; None for images."""
+    """Returns real points to draw behind generated ones, or None for images.
+
+    Sources with several fields of points give a dict of points by field.
+    """
     if source.spec.images:
         return None
     batch = source.batches(seed=derived.data_seed(config), n_critic=1, batch_size=NUM_POINTS)[0]
@@ -30,7 +33,16 @@ def real_points(source: data.Source, config: ConfigDict) -> Any:
 
 
 def make_sample(gan: GAN, source: data.Source, config: ConfigDict) -> Callable[[GANState, int], np.ndarray]:
-    """Returns a function of a state and its step that makes its picture, always of the same latents."""
+    """Returns a function that draws the sample picture of a state at a step, always from the same latents.
+
+    Args:
+      gan: System to sample from.
+      source: Data of the run.
+      config: Config of the run.
+
+    Returns:
+      Function from a state and its step to a (height, width, 3) uint8 picture.
+    """
     rows = np.arange(NUM_IMAGES if source.spec.images else NUM_POINTS)
     key = jax.random.fold_in(jax.random.key(config.seed), SAMPLE_KEY)
     sample = sampling.drawer(gan, source, seed_key=key, rows=rows)
@@ -48,9 +60,16 @@ def make_sample(gan: GAN, source: data.Source, config: ConfigDict) -> Callable[[
 
 
 def make_surface(gan: GAN, limit: float) -> Callable[[GANState], np.ndarray | None] | None:
-    """Returns a function of a state to its critic's logits over a square around the origin, rows upwards.
+    """Returns a function that evaluates the critic of a state on a square around the origin.
 
-    None for a critic that gives a point no logit of its own: an auto-encoder, or one that compares samples.
+    Args:
+      gan: System whose critic is evaluated.
+      limit: Half the side of the square.
+
+    Returns:
+      Function from a state to (SURFACE, SURFACE) logits, with rows from bottom to top. The function
+      itself, or its value, is None if the critic does not assign a logit to a single point, because the
+      critic is an auto-encoder or compares the samples of a batch.
     """
     if gan.judge is None:
         return None

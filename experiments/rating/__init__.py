@@ -1,1 +1,1 @@
-"""Rating of images by people: the questions, the page and the answers."""
+"""Rating of images by people: the questions, the web page and the answers."""

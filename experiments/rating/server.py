@@ -1,4 +1,4 @@
-"""The page of experiments.rate, and its server, which only this machine reaches."""
+"""Web page of ``experiments.rate``, and its server, which is only reachable from this machine."""
 
 import logging
 import os
@@ -24,21 +24,21 @@ def make_app(
     record: Callable[[int, str, int], None],
     seconds: float | None,
 ) -> tuple[Any, Future[None]]:
-    """The web application: GET / and /image/NAME, POST /answer.
+    """Creates the web application, with GET / and /image/NAME, and POST /answer.
 
     Args:
-      questions: in their order.
-      answers: to the first of them; it grows.
-      record: from :func:`experiments.rating.answer_log.recorder`.
-      seconds: that each image is shown for, None for no limit.
+      questions: Questions in their order.
+      answers: Answers to the first questions; new answers are appended.
+      record: Function from :func:`experiments.rating.answer_log.recorder`.
+      seconds: Seconds that each image is shown for, None for no limit.
 
     Returns:
-      The Flask application, and what gets its result when the reply to the last answer has been sent, or an
-      OSError when an answer cannot be recorded.
+      The Flask application, and a future. The future is resolved when the reply to the last answer has been
+      sent, or fails with an OSError when an answer cannot be recorded.
     """
     import flask
 
-    # Drawn anew in every process: a name tells neither what an image is nor where it stands.
+    # The names are drawn anew in every process, so that a name reveals neither kind nor place of an image.
     names = [secrets.token_hex(8) for _ in questions]
     files = {
         name: questionnaire.png(question.pixels) for name, question in zip(names, questions, strict=True)
@@ -47,7 +47,7 @@ def make_app(
     lock = threading.Lock()
     ended: Future[None] = Future()
     app = flask.Flask(__name__, static_folder=None, template_folder=str(Path(__file__).parent))
-    # A site whose name was made to lead here (DNS rebinding) still comes with its own name as Host.
+    # A site whose domain name resolves to this machine (DNS rebinding) still sends its own name as Host.
     app.config.update(TRUSTED_HOSTS=[HOST, "localhost"], MAX_CONTENT_LENGTH=4096)
 
     def state() -> dict[str, Any]:
@@ -96,7 +96,7 @@ def make_app(
         with lock:
             index = len(answers)
             if ended.done() or index == len(questions) or given.get("image") != names[index]:
-                return flask.jsonify(state()), 409  # a second answer, say: the page learns where it stands
+                return flask.jsonify(state()), 409  # The reply tells the page what to judge next.
             try:
                 record(index, kind, milliseconds)
             except OSError as error:
@@ -119,10 +119,10 @@ def make_app(
 
 
 def listen(port: int) -> socket.socket:
-    """A socket on the machine's own address, which no other reaches.
+    """Opens a socket on the loopback address, which no other machine can reach.
 
     Raises:
-      SetupError: the port is taken, or is not this user's to take.
+      SetupError: The port is in use, or this user must not use it.
     """
     try:
         return socket.create_server((HOST, port))
@@ -133,14 +133,22 @@ def listen(port: int) -> socket.socket:
 
 
 def serve(app: Any, ended: Future[None], listening: socket.socket) -> int | None:
-    """Says where the page is and serves it until the end, or until a signal, whose number it returns.
+    """Prints the address of the page and serves the page until the session ends or a signal arrives.
+
+    Args:
+      app: Application from :func:`make_app`.
+      ended: Future from :func:`make_app`.
+      listening: Socket from :func:`listen`.
+
+    Returns:
+      The number of the signal, or None if the session ended.
 
     Raises:
-      OSError: an answer could not be recorded.
+      OSError: An answer could not be recorded.
     """
     from werkzeug.serving import make_server
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it has a line for every request
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # It logs a line for every request.
     server = make_server(HOST, listening.getsockname()[1], app, threaded=True, fd=listening.fileno())
     thread = threading.Thread(target=server.serve_forever)
     with interrupts.catch_signals() as signals:

@@ -1,4 +1,4 @@
-"""How a small classifier is trained: on distorted images, by Adam at a rate that falls as a cosine."""
+"""Training of small classifiers on distorted images by Adam with a cosine schedule."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -18,22 +18,22 @@ PyTree = Any
 Apply = Callable[[Array], Mapping[str, Array]]
 
 SHAPE = (28, 28, 1)
-CHUNK = 1000  # test images at a time
+CHUNK = 1000  # number of test images per call
 
 
 class Recipe(NamedTuple):
-    """What fixes a classifier's weights besides its data.
+    """Settings that determine a classifier's weights together with its data.
 
     Attributes:
-      epochs: passes through the training images.
-      rotation: each image is turned by up to so many degrees, either way,
-      zoom: made up to (1 + zoom) times larger or smaller,
-      shift: and moved by up to so many pixels along each axis.
-      batch_size: images a step.
-      learning_rate: of Adam at the start; it falls to 0 as half a cosine does.
-      width: feature maps after the first convolution.
-      features: length of the features.
-      seed: of the initial weights, the order and the distortions.
+      epochs: Number of passes through the training images.
+      rotation: Largest rotation of an image in degrees, in either direction.
+      zoom: Largest zoom of an image, as factors from 1 / (1 + zoom) to 1 + zoom.
+      shift: Largest shift of an image in pixels along each axis, in either direction.
+      batch_size: Number of images per step.
+      learning_rate: Initial learning rate of Adam, which decays to 0 on half a cosine.
+      width: Number of feature maps after the first convolution.
+      features: Length of the features.
+      seed: Seed of the initial weights, the order and the distortions.
     """
 
     epochs: int
@@ -48,7 +48,7 @@ class Recipe(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Images of the network's shape, uint8, and their int32 labels, for training and for the test."""
+    """Training and test data: (N, 28, 28, 1) uint8 images with (N,) int32 labels."""
 
     train_images: np.ndarray
     train_labels: np.ndarray
@@ -57,22 +57,22 @@ class Split(NamedTuple):
 
 
 def warp(images: Array, matrices: Array, shifts: Array) -> Array:
-    """Images pulled through affine maps, by bilinear interpolation; zeros lie around them.
+    """Applies affine maps to images by bilinear interpolation, with zeros outside of the images.
 
     out(p) = image(c + M (p − c) + t),  c the centre
 
     Args:
-      images: (B, H, W, C) float.
-      matrices: (B, 2, 2) M, of rows and columns.
-      shifts: (B, 2) t, in pixels.
+      images: (B, H, W, C) float images.
+      matrices: (B, 2, 2) matrices M, which act on (row, column) coordinates.
+      shifts: (B, 2) shifts t in pixels.
 
     Returns:
-      (B, H, W, C).
+      (B, H, W, C) warped images.
     """
     sides = images.shape[1:3]
     centre = (jnp.array(sides) - 1) / 2
     pixels = jnp.stack(jnp.meshgrid(*map(jnp.arange, sides), indexing="ij"), -1) - centre
-    # A sum, for a matrix product may be rounded to fewer digits.
+    # This is a sum because a matrix product may be computed in lower precision.
     places = jnp.sum(matrices[:, None, None] * pixels[:, :, None], -1) + centre + shifts[:, None, None]
 
     def read(image: Array, places: Array) -> Array:
@@ -82,17 +82,17 @@ def warp(images: Array, matrices: Array, shifts: Array) -> Array:
 
 
 def distort(images: Array, key: Array, *, rotation: float, zoom: float, shift: float) -> Array:
-    """Each image turned, zoomed and moved at random, uniformly within bounds.
+    """Rotates, zooms and shifts each image at random, uniformly within bounds.
 
     Args:
-      images: (B, H, W, C) float.
-      key: a PRNG key.
-      rotation: in degrees, either way.
-      zoom: by factors from 1 / (1 + zoom) to 1 + zoom, uniform in their logarithm.
-      shift: in pixels, either way, along each axis.
+      images: (B, H, W, C) float images.
+      key: PRNG key.
+      rotation: Largest rotation in degrees, in either direction.
+      zoom: Largest zoom. Factors are drawn from 1 / (1 + zoom) to 1 + zoom, uniformly in their logarithm.
+      shift: Largest shift in pixels along each axis, in either direction.
 
     Returns:
-      (B, H, W, C), see :func:`warp`.
+      (B, H, W, C) distorted images, see :func:`warp`.
     """
     noise = jax.random.uniform(key, (len(images), 4), minval=-1.0)
     angle, factor = jnp.deg2rad(rotation) * noise[:, 0], (1.0 + zoom) ** noise[:, 1]
@@ -102,17 +102,17 @@ def distort(images: Array, key: Array, *, rotation: float, zoom: float, shift: f
 
 
 def train(split: Split, recipe: Recipe) -> PyTree:
-    """Trains on a split's training images, and prints a line an epoch.
+    """Trains a classifier and prints a line per epoch.
 
     Args:
-      split: the data; the test's part is not looked at.
-      recipe: how.
+      split: Data, of which the test images are not used.
+      recipe: Settings of the training.
 
     Returns:
       The variables of a :class:`Classifier`, on the host.
 
     Raises:
-      RunFailed: the loss is not finite.
+      RunFailed: The loss is not finite.
     """
     model = Classifier(width=recipe.width, features=recipe.features)
     count = len(split.train_images) // recipe.batch_size
@@ -122,7 +122,7 @@ def train(split: Split, recipe: Recipe) -> PyTree:
 
     def step(state: TrainState, batch: Mapping[str, Array]) -> tuple[TrainState, Array]:
         images, labels = batch["images"][batch["rows"]], batch["labels"][batch["rows"]]
-        # Around a digit, and around clothes, all is 0: what comes in at the edges looks like it.
+        # Distortions fill the border with 0, which is also the background of digits and clothes.
         distorted = distort(images.astype(jnp.float32), batch["key"], **bounds)
         real = data.to_float({"real": distorted})["real"]
 
@@ -136,7 +136,7 @@ def train(split: Split, recipe: Recipe) -> PyTree:
         return state.apply_gradients(grads, model_state, tx, state.updates), value
 
     variables = model.init(jax.random.fold_in(key, 0), jnp.zeros((1, *SHAPE)), train=False)
-    # One device, for as many as there are would sum in another order each time.
+    # Training uses one device, because the order of sums would depend on the number of devices.
     mesh = parallel.device_mesh(jax.local_devices()[:1])
     state = parallel.replicate(TrainState.create(variables=variables, tx=tx, ema=False), mesh)
     arrays = parallel.replicate({"images": split.train_images, "labels": split.train_labels}, mesh)
@@ -160,7 +160,7 @@ def train(split: Split, recipe: Recipe) -> PyTree:
 def accuracy(
     apply: Callable[[Array], Mapping[str, Array]], images: np.ndarray, labels: np.ndarray
 ) -> float:
-    """The share of images whose largest logit is their label's."""
+    """Computes the share of images whose label has the largest logit."""
     compiled = jax.jit(lambda images: jnp.argmax(apply(images)["logits"], axis=-1))
     pieces = range(0, len(images), CHUNK)
     return float(np.mean(np.concatenate([compiled(images[i : i + CHUNK]) for i in pieces]) == labels))

@@ -1,4 +1,4 @@
-"""Scores with their receipts: kept in files, and grouped by what compares."""
+"""Scores with their receipts, kept in files and grouped into tables of comparable scores."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,19 +10,20 @@ from experiments.cli.config_fields import flatten
 from experiments.training import workdir
 from jaxgan.errors import SetupError
 
-# What tells apart the things that are scored. All else in two receipts must agree for scores to compare.
+# Fields of a receipt that identify what was scored. All other fields of two receipts must agree for their
+# scores to compare.
 IDENTITY = ("scored",)
-SPREADS = ("_std", "_error")  # what a score's own uncertainty is called after
+SPREADS = ("_std", "_error")  # Suffixes of the names of uncertainties, after the name of the score.
 Result = Mapping[str, Any]
-# The fields in which it differs from a group before it, none of the first, and its results.
+# The fields in which a group differs from an earlier group, empty for the first group, and its results.
 Group = tuple[list[str], list[Result]]
 
 
 def read(path: Path) -> list[Result]:
-    """The results that a ``scores.json`` holds; none if there is no such file.
+    """Returns the results in a file ``scores.json``; an empty list if there is no such file.
 
     Raises:
-      SetupError: it cannot be read, or holds something else.
+      SetupError: The file cannot be read, or it holds no scores.
     """
     if not path.exists():
         return []
@@ -34,7 +35,7 @@ def read(path: Path) -> list[Result]:
 
 
 def add(results: Sequence[Result], new: Result) -> list[Result]:
-    """The results with a new one, joined to an older one of the same thing made in the same way."""
+    """Adds a new result, which is merged with an older result of the same thing made in the same way."""
 
     def same(old: Result) -> bool:
         scored = old["receipt"]["scored"] == new["receipt"]["scored"]
@@ -53,9 +54,9 @@ def add(results: Sequence[Result], new: Result) -> list[Result]:
 
 
 def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """The fields in which two receipts differ although they may not, as text; none if their scores compare.
+    """Returns the fields whose differences between two receipts make their scores incomparable, as text.
 
-    Settings of metrics count where both have the metric.
+    The settings of a metric are compared only if both receipts have the metric.
     """
     common = set(a["metrics"]) & set(b["metrics"])
 
@@ -73,7 +74,7 @@ def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
 
 
 def tables(results: Sequence[Result]) -> list[Group]:
-    """Results in groups whose receipts agree, in the order they were made."""
+    """Groups results whose receipts agree, in the order in which they were made."""
     groups: list[Group] = []
     for result in results:
         differs: list[str] = []
@@ -89,13 +90,13 @@ def tables(results: Sequence[Result]) -> list[Group]:
 
 
 def names_of(results: Sequence[Result]) -> list[str]:
-    """The scores that results have; a score's uncertainty stands beside it."""
+    """Returns the names of the scores of results, without the names of uncertainties."""
     found = list(dict.fromkeys(name for each in results for name in each["scores"]))
     return [name for name in found if not any(f"{base}{end}" == name for base in found for end in SPREADS)]
 
 
 def spread_of(scores: Mapping[str, float], name: str) -> float | None:
-    """Returns the uncertainty that belongs to a score; None if it has none."""
+    """Returns the uncertainty of a score; None if the score has no uncertainty."""
     return next((scores[name + end] for end in SPREADS if name + end in scores), None)
 
 
@@ -108,7 +109,7 @@ def cell(scores: Mapping[str, float], name: str) -> str:
 
 
 def show(results: Sequence[Result]) -> str:
-    """The results as text, a table for each group that compares."""
+    """Formats results as text, with one table for each group of comparable results."""
     lines = []
     for differs, members in tables(results):
         if differs:

@@ -1,1 +1,1 @@
-"""From a config to a trained run or sweep: systems, the loop, and the files of a run."""
+"""Training of runs and sweeps from configs: validation, systems, the training loop, and files."""

@@ -9,7 +9,13 @@ from tqdm import tqdm
 
 
 class ProgressBar:
-    """Tells a person how far a run is: a bar on a terminal, plain lines elsewhere."""
+    """Progress of a run, shown as a bar on a terminal and as lines of text elsewhere.
+
+    Args:
+      start: Step that training starts from.
+      config: Config of the run.
+      unit: Name of the samples in the displayed speed, e.g. ``"images"``.
+    """
 
     def __init__(self, start: int, config: ConfigDict, unit: str):
         self._config, self._unit = config, unit
@@ -24,11 +30,19 @@ class ProgressBar:
         )
 
     def __call__(self, step: int, metrics: Mapping[str, float]) -> float:
-        """Shows a logged step; returns the samples per second since the last one."""
+        """Shows the progress at a logged step.
+
+        Args:
+          step: The step.
+          metrics: Metrics of the step.
+
+        Returns:
+          The number of samples per second since the previous logged step.
+        """
         now = time.monotonic()
         steps = (step - self._step) / max(now - self._time, 1e-9)
         self._step, self._time = step, now
-        # The first interval holds the compilation: the estimate starts afresh with the second.
+        # The first interval includes the compilation, so that the estimate restarts with the second.
         self._rate = steps if self._rate < steps / 4 else 0.7 * self._rate + 0.3 * steps
         left = (self._config.num_steps - step) / max(self._rate, 1e-9)
         eta = f"{int(left) // 3600}:{int(left) // 60 % 60:02}:{int(left) % 60:02}"
@@ -45,6 +59,6 @@ class ProgressBar:
         return speed
 
     def close(self) -> None:
-        """Leaves the bar as it stands."""
+        """Closes the bar and leaves it on the terminal."""
         if self._bar is not None:
             self._bar.close()

@@ -1,4 +1,4 @@
-"""Sources made of other sources: several at once, a function of one, a part of one."""
+"""Sources made from other sources: splits, functions of their batches, and several sources joined."""
 
 import functools
 import zlib
@@ -18,21 +18,22 @@ Array = jax.Array
 Batch = Mapping[str, Array]
 T = TypeVar("T")
 
-RESERVED = ("row", "name", "path", "seed", "paired")  # they mean something else in a batch or a config
+# These names have another meaning in a batch or a config.
+RESERVED = ("row", "name", "path", "seed", "paired")
 
 
 def split(source: Source, name: str) -> Source:
-    """Takes a split of a source, such as ``"train"``, ``"test"`` or ``"train[:500]"``.
+    """Returns a split of a source, such as ``"train"``, ``"test"`` or ``"train[:500]"``.
 
     Args:
-      source: one that has ``splits``.
-      name: a split, or a slice of one in the syntax of TensorFlow Datasets.
+      source: Source with ``splits``.
+      name: Name of a split, or a slice of one in the syntax of TensorFlow Datasets.
 
     Returns:
-      The source of these examples alone, in the split's order; its spec is that of the whole.
+      The source of the examples in the split, in the order of the split and with the spec of ``source``.
 
     Raises:
-      SetupError: the source has no such split, or the slice is empty or too long.
+      SetupError: The source has no such split, or the slice is empty or too long.
     """
     chosen = splits.choose(source.splits, name)
     examples = Chosen(source.examples, chosen)
@@ -49,16 +50,16 @@ def split(source: Source, name: str) -> Source:
 def mapped(
     source: Source, function: Callable[[Batch], dict[str, Array]], spec: Spec | None = None
 ) -> Source:
-    """Changes the prepared batches of a source by a function, such as an augmentation.
+    """Applies a function, such as an augmentation, to the prepared batches of a source.
 
     Args:
-      source: whose batches they are.
-      function: takes a prepared batch, whose arrays have shape (n_critic, B, ...), and returns another
-        one; it is traced inside the train step. ``row`` is kept if the function leaves it out.
-      spec: of what it returns; found by tracing the function if not given.
+      source: Source of the batches.
+      function: Function that maps a prepared batch, with arrays of shape (n_critic, B, ...), to another
+        batch. It is traced inside the train step. If it omits ``row``, that field is kept.
+      spec: Spec of the returned batches; None to find it by tracing the function.
 
     Returns:
-      The source. Its conditions are those of fields that the function keeps.
+      The source. It has the conditions whose fields the function keeps.
     """
 
     def apply(batch: Batch) -> dict[str, Array]:
@@ -77,11 +78,11 @@ def mapped(
 
 
 def _spec_after(function: Callable[[Batch], dict[str, Array]], spec: Spec) -> Spec:
-    axes = (2, 3)  # two numbers that tell the axes apart
+    axes = (2, 3)  # The sizes differ so that swapped axes are noticed.
     batch = {name: jax.ShapeDtypeStruct((*axes, *x.shape), x.dtype) for name, x in spec.fields.items()}
     out = jax.eval_shape(function, batch)
     chex.assert_tree_shape_prefix(out, axes)
-    # Tracing sorts the names; the fields that stay keep their order.
+    # Tracing sorts the names, so the order of the fields that remain is restored.
     names = [
         *(name for name in spec.fields if name in out),
         *(name for name in out if name not in spec.fields),
@@ -99,15 +100,15 @@ def _rename(part: str, field: str) -> str:
 
 
 def _merge(parts: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
-    """One mapping of all parts' fields by their new names; ``row`` is the same in all."""
+    """Merges the fields of all parts under their new names; ``row`` is the same in all parts."""
     return {_rename(part, name): x for part, fields in parts.items() for name, x in fields.items()}
 
 
 def zipped_spec(specs: Mapping[str, Spec]) -> Spec:
-    """The spec of :func:`zipped` by those of its parts.
+    """Returns the spec of :func:`zipped` from the specs of its parts.
 
     Raises:
-      SetupError: there are no parts, or a part's name will not do.
+      SetupError: There are no parts, or a part has an invalid name.
     """
     if not specs:
         raise SetupError("data.name zipped has no parts: give sections such as data.a and data.b")
@@ -126,7 +127,7 @@ def zipped_spec(specs: Mapping[str, Spec]) -> Spec:
 
 
 class _ZippedExamples:
-    """Random access to the examples of several sources, one of each at an index."""
+    """Random access to the examples of several sources, with one example of each source per index."""
 
     def __init__(self, examples: Mapping[str, Any], length: int | None):
         self._examples, self._length = examples, length
@@ -141,7 +142,7 @@ class _ZippedExamples:
 
 
 def _raw(parts: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
-    """One mapping of all parts' raw fields; they are told apart again before each part's ``prepare``."""
+    """Merges the raw fields of all parts under names from which ``prepare`` separates the parts again."""
     return {
         field if part == "real" or field == "row" else f"{part}/{field}": x
         for part, fields in parts.items()
@@ -150,11 +151,14 @@ def _raw(parts: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
 
 
 def zipped_conditions(parts: Mapping[str, Conditions], *, paired: bool = False) -> Conditions:
-    """Makes the conditions of :func:`zipped` of those of its parts.
+    """Makes the conditions of :func:`zipped` from the conditions of its parts.
 
     Args:
-      parts: by name, ``conditions(key, rows)`` each.
-      paired: whether the parts share their key.
+      parts: Function ``conditions(key, rows)`` of each part, by name.
+      paired: Whether the parts share one key.
+
+    Returns:
+      The function ``conditions(key, rows)`` of the joined source.
     """
 
     def conditions(key: Array, rows: Array) -> dict[str, Array]:
@@ -169,25 +173,26 @@ def _code(part: str) -> int:
 
 
 def zipped(sources: Mapping[str, Source], *, paired: bool = False) -> Source:
-    """Joins sources, such as two domains of images, to one that has the fields of all.
+    """Joins sources, such as two domains of images, into one source with the fields of all of them.
 
-    The field ``real`` of a part called ``a`` becomes ``a``, its ``labels`` become ``a_labels``, and other
-    fields likewise; ``row`` is shared by all parts. So ``{"a": ring, "b": grid}`` has the fields ``a``,
-    ``b`` and ``row``. Only a part called ``real`` keeps its fields' own names. Conditions are renamed in
-    the same way.
+    The field ``real`` of a part called ``a`` becomes ``a``, its ``labels`` become ``a_labels``, and its
+    other fields are renamed likewise; ``row`` is shared by all parts. For example,
+    ``{"a": ring, "b": grid}`` has the fields ``a``, ``b`` and ``row``. Only the fields of a part called
+    ``real`` keep their names. Conditions are renamed in the same way.
 
     Args:
-      sources: the parts by name.
-      paired: whether example i of each part belongs to example i of the others. All parts then share the
-        seed that shuffles them and the key of their conditions. Otherwise each part has its own of both,
-        which depend on the part's name.
+      sources: Parts by name.
+      paired: Whether example i of each part belongs to example i of the other parts. Paired parts share
+        the seed that shuffles them and the key of their conditions. Otherwise each part has its own seed
+        and key, which depend on the name of the part.
 
     Returns:
-      The source. It has as many examples as the shortest part, each made of one example of every part. Its
-      classes, attributes, problem and captions are those of the part ``real``, if there is one.
+      The source. It has as many examples as the shortest part, and each example consists of one example of
+      every part. If there is a part ``real``, the source has the classes, attributes, problem and captions
+      of that part.
 
     Raises:
-      SetupError: there are no parts, a part's name will not do, or paired parts differ in length.
+      SetupError: There are no parts, a part has an invalid name, or paired parts differ in length.
     """
     spec = zipped_spec({part: source.spec for part, source in sources.items()})
     lengths = {part: source.num_examples for part, source in sources.items()}

@@ -1,4 +1,4 @@
-"""Pictures of any size and mode to uint8 arrays."""
+"""Conversion of pictures of any size and mode to uint8 arrays."""
 
 import numbers
 
@@ -9,10 +9,10 @@ from jaxgan.errors import SetupError
 
 
 def image_shape(size: int, channels: int) -> tuple[int, int, int]:
-    """The shape (size, size, channels) of images that are fitted to a size.
+    """Returns the shape (size, size, channels) of images that are fitted to a size.
 
     Raises:
-      SetupError: the size is not a whole number of at least 1, or the channels are neither 1 nor 3.
+      SetupError: The size is not a whole number of at least 1, or the channels are neither 1 nor 3.
     """
     if not isinstance(size, numbers.Integral) or isinstance(size, bool) or size < 1:
         raise SetupError(f"data.size is {size!r}: give a whole number of at least 1")
@@ -27,20 +27,20 @@ def _convert(image: Image.Image, channels: int) -> Image.Image:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        # convert() clips these to 255: scale 16 bits down instead.
+        # convert() clips these modes to 255, so 16-bit values are scaled down here instead.
         image = Image.fromarray((np.asarray(image, np.float64) / 257).clip(0, 255).astype(np.uint8))
     return image.convert("L" if channels == 1 else "RGB")
 
 
 def as_it_is(image: Image.Image, channels: int) -> np.ndarray:
-    """A picture's pixels, neither cropped nor resized.
+    """Returns the pixels of a picture, neither cropped nor resized.
 
     Args:
-      image: any Pillow image; transparency is composed on white, camera orientation applied.
+      image: Pillow image of any mode. Transparency is composed on white, and camera orientation is applied.
       channels: 1 for grey, 3 for colour.
 
     Returns:
-      (height, width, channels) uint8.
+      Pixels of shape (height, width, channels), uint8.
     """
     image = _convert(image, channels)
     return np.asarray(image, np.uint8).reshape(image.height, image.width, channels)
@@ -50,12 +50,12 @@ def fit(image: Image.Image, size: int, channels: int) -> np.ndarray:
     """Centre-crops a picture to a square and resizes it with an antialiasing filter.
 
     Args:
-      image: any Pillow image; transparency is composed on white, camera orientation applied.
-      size: side wanted, in pixels.
+      image: Pillow image of any mode. Transparency is composed on white, and camera orientation is applied.
+      size: Side of the result in pixels.
       channels: 1 for grey, 3 for colour.
 
     Returns:
-      (size, size, channels) uint8.
+      Pixels of shape (size, size, channels), uint8.
     """
     image = ImageOps.fit(_convert(image, channels), (size, size), method=Image.Resampling.LANCZOS)
     return np.asarray(image, np.uint8).reshape(size, size, channels)

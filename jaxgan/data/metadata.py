@@ -1,4 +1,4 @@
-"""What a file ``metadata.csv`` says of the pictures beside it: captions and attributes."""
+"""Captions and attributes of pictures, read from a file ``metadata.csv`` in the same folder."""
 
 import csv
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ class Metadata(NamedTuple):
     """The metadata of N pictures.
 
     Attributes:
-      captions: (N,) texts, empty where a picture has none; None if the file has no column of texts.
-      attributes: (N, K) float32, the columns of numbers; K may be 0.
-      names: of the K columns.
+      captions: N texts, empty for pictures without a text; None if the file has no column of texts.
+      attributes: Columns of numbers, of shape (N, K), float32; K may be 0.
+      names: Names of the K columns.
     """
 
     captions: tuple[str, ...] | None
@@ -29,7 +29,7 @@ class Metadata(NamedTuple):
 
 
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
-    """The header and the rows of a CSV file, all of one length."""
+    """Returns the header and the rows of a CSV file, which all have the same length."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             table = [row for row in csv.reader(file, strict=True) if row]
@@ -51,7 +51,7 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
 
 
 def _numbers(cells: Sequence[str]) -> np.ndarray | None:
-    """The cells as finite float32 numbers; None if there are no cells, or one is not such a number."""
+    """Converts cells to finite float32 numbers; None if there are no cells or one is not such a number."""
     try:
         numbers = np.array([float(cell) for cell in cells])
     except ValueError:
@@ -70,23 +70,23 @@ def _caption(cells: dict[str, str]) -> str:
 def read(path: Path, names: Sequence[str]) -> Metadata:
     """Reads the metadata of pictures from a CSV file with a header.
 
-    The column ``file_name``, ``filename``, ``file``, ``image_id`` or ``image`` (the first of these that
-    there is) holds each picture's path relative to the file's folder. Of the other columns, those that
-    hold a finite number in every row are attributes, and the rest are texts. A picture's caption is its
-    text in the column ``caption`` or ``text``; if there is neither, it is all its texts, with commas
-    between them.
+    The paths of the pictures, relative to the folder of the file, are in the column ``file_name``,
+    ``filename``, ``file``, ``image_id`` or ``image``; the first of these that exists is taken. Another
+    column is an attribute if it holds a finite number in every row, and a text otherwise. The caption of a
+    picture is its text in the column ``caption`` or ``text``. If neither column exists, the caption joins
+    all texts of the picture with commas.
 
     Args:
-      path: the CSV file.
-      names: (N,) paths of the pictures, relative to the file's folder, with forward slashes. The file may
+      path: Path of the CSV file.
+      names: Paths of the N pictures, relative to the folder of the file, with forward slashes. The file may
         have rows for other pictures.
 
     Returns:
-      The metadata of these pictures, in their order.
+      The metadata of these pictures, in the order of ``names``.
 
     Raises:
-      SetupError: the file is not such a table, two rows are of one picture, or there are attributes and a
-        picture has no row.
+      SetupError: The file is not such a table, two rows are of the same picture, or there are attributes
+        and a picture has no row.
     """
     header, rows = _read(path)
     column = next((header.index(name) for name in FILE_COLUMNS if name in header), None)

@@ -1,4 +1,4 @@
-"""Splits of a dataset: which examples belong to train, validation and test, and slices of these."""
+"""Splits of a dataset into train, validation and test examples, and slices of the splits."""
 
 import hashlib
 import re
@@ -16,14 +16,14 @@ def parse(split: str, names: Iterable[str] = NAMES) -> tuple[str, str | None, st
     """Parses a split in the syntax of TensorFlow Datasets, ``NAME`` or ``NAME[FROM:TO]``.
 
     Args:
-      split: e.g. ``"train"``, ``"train[:500]"``, ``"test[-100:]"`` or ``"train[10%:50%]"``.
-      names: of the splits that there are.
+      split: Split such as ``"train"``, ``"train[:500]"``, ``"test[-100:]"`` or ``"train[10%:50%]"``.
+      names: Names of the splits of the dataset.
 
     Returns:
-      The name and both ends, None where one is left out.
+      The name and both ends of the slice; an end that is left out is None.
 
     Raises:
-      SetupError: it has another form, or there is no split of that name.
+      SetupError: The split has another form, or there is no split of that name.
     """
     names = tuple(names)
     match = _SPLIT.fullmatch(str(split))
@@ -42,17 +42,17 @@ def _position(end: str, split: str, length: int) -> int:
 
 
 def choose(splits: Mapping[str, np.ndarray], split: str) -> np.ndarray:
-    """Picks the examples of a split, see :func:`parse` for its syntax.
+    """Returns the indices of the examples of a split or a slice, see :func:`parse` for the syntax.
 
     Args:
-      splits: by name, the indices of each split's examples, in its order.
-      split: a name or a slice.
+      splits: Indices of the examples of each split, in the order of the split, by name.
+      split: Name of a split, or a slice of one.
 
     Returns:
-      (N,) indices.
+      Indices of shape (N,).
 
     Raises:
-      SetupError: there is no such split, it has fewer examples than the slice asks for, or none are left.
+      SetupError: There is no such split, the slice ends beyond the split, or the slice is empty.
     """
     if not splits:
         raise SetupError(f"data.split is {split!r}, and these data have no splits: leave it out")
@@ -68,16 +68,16 @@ def choose(splits: Mapping[str, np.ndarray], split: str) -> np.ndarray:
 
 
 def stratified(labels: np.ndarray, *, validation: int, test: int) -> dict[str, np.ndarray]:
-    """Splits a dataset that has equally many examples of each class, every class alike.
+    """Splits a dataset with equally many examples of each class, in the same way for every class.
 
     Args:
-      labels: (N,) integers.
-      validation: how many examples of each class are for validation: those before the test's.
-      test: how many examples of each class are for the test: the last ones.
+      labels: Labels of shape (N,), integers.
+      validation: Number of validation examples of each class; they precede the test examples.
+      test: Number of test examples of each class; they are the last examples of the class.
 
     Returns:
-      By name, the indices of the examples. In each split the classes take turns, so that the first examples
-      of a split are balanced too.
+      Indices of the examples of each split, by name. The examples of a split cycle through the classes, so
+      that the first examples of a split are balanced too.
     """
     by_class = np.stack([np.flatnonzero(labels == label) for label in np.unique(labels)], axis=1)
     first, second = len(by_class) - validation - test, len(by_class) - test
@@ -88,14 +88,14 @@ def stratified(labels: np.ndarray, *, validation: int, test: int) -> dict[str, n
 def hashed(names: Sequence[str]) -> dict[str, np.ndarray]:
     """Splits examples by a hash of their names: 80 % train, 10 % validation, 10 % test.
 
-    An example stays in its split whatever other examples come and go.
+    The split of an example does not change when other examples are added or removed.
 
     Args:
-      names: one an example. Examples of one name go to the same split.
+      names: Name of each example. Examples of the same name are in the same split.
 
     Returns:
-      By name, the indices of the examples, in the order of their hashes, so that the first examples of a
-      split are a random part of it.
+      Indices of the examples of each split, by name. They are in the order of the hashes, so that the first
+      examples of a split are a random subset of the split.
     """
     places = [int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64 for name in names]
     order = np.argsort(places, kind="stable")

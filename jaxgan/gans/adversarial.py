@@ -22,7 +22,7 @@ from jaxgan.views.pool import POOL, Pool
 Array = jax.Array
 PyTree = Any
 
-# What would do instead of a player's layers with these collections.
+# What to use instead of the layers that have these collections.
 INSTEAD = {
     "batch_stats": "give the {} norm layer, spectral or none",
     "minibatch": "give the {} minibatch none",
@@ -51,31 +51,31 @@ def adversarial(
     feature_matching: Flag = False,
     conditions: Sequence[str] = (),
 ) -> GAN:
-    """Composes any loss, regularisers, views and models into a system.
+    """Builds a system from any combination of loss, regularisers, views and models.
 
     Args:
-      generator: module called as ``(z, *conditions, train)``, latents to samples.
-      critic: module called as ``(x, *conditions, train)``, samples to logits.
-      loss: a pair from :mod:`jaxgan.losses`, or a function of the step that gives one.
-      generator_tx: the generator's optimiser.
-      critic_tx: the critic's optimiser, weight clipping included where the objective wants it.
-      prior: (B,) PRNG keys to (B, dim) latents, e.g. ``partial(latents.normal, dim=100)``.
-      regularizers: terms added to the losses, each to that of its player, by name, in their order.
-      augment: the view that the critic sees all samples through, in both players' updates.
-      pool: past fakes that take the place of fresh ones in the critic's updates.
-      feature_matching: whether the generator is to match the mean of the critic's features, in place of its
-        own loss: ‖E[f(x)] − E[f(G(z))]‖², f(x) being what enters the critic's logit (Salimans et al.,
-        section 3.1).
-      conditions: names of what both networks are told besides, such as ``labels``. The critic reads those
-        of real samples from the batch and those of fakes as they were asked for, ``batch["conditions"]``.
+      generator: Module called as ``(z, *conditions, train)``, latents to samples.
+      critic: Module called as ``(x, *conditions, train)``, samples to logits.
+      loss: A pair from :mod:`jaxgan.losses`, or a function from the step to such a pair.
+      generator_tx: Optimiser of the generator.
+      critic_tx: Optimiser of the critic, including weight clipping if the objective needs it.
+      prior: Function from (B,) PRNG keys to (B, dim) latents, e.g. ``partial(latents.normal, dim=100)``.
+      regularizers: Terms added to the loss of the player that each belongs to, by name, in order.
+      augment: Augmentation that the critic sees all samples through, in both players' updates.
+      pool: Past fakes that replace fresh ones in the critic's updates.
+      feature_matching: Whether the generator matches the mean of the critic's features instead of
+        minimising its own loss: ‖E[f(x)] − E[f(G(z))]‖², where f(x) are the inputs of the critic's output
+        layer (Salimans et al., section 3.1).
+      conditions: Names of further inputs of both networks, such as ``labels``. For real samples the critic
+        gets their values from the batch; for fakes it gets the requested values, ``batch["conditions"]``.
 
     Returns:
       The system. Its batches hold ``real``, (B, ...), ``row``, (B,), and the conditions; its fakes are the
-      critic's inputs for them, a tuple of samples and conditions.
+      critic's inputs for generated samples, a tuple of samples and conditions.
 
     Raises:
-      SetupError: by ``init``, if a regulariser needs a gradient for each sample and the critic mixes the
-        samples of a batch, or features are to be matched and the critic sows none.
+      SetupError: Raised by ``init`` if a regulariser needs per-sample gradients and the critic mixes the
+        samples of a batch, or if features are to be matched and the critic sows none.
 
     References:
       Goodfellow et al., 2014, https://arxiv.org/abs/1406.2661

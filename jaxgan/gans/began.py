@@ -1,4 +1,4 @@
-"""BEGAN: the critic is an auto-encoder, and a controller keeps it from winning.
+"""BEGAN: the critic is an auto-encoder, and a controller balances it against the generator.
 
 References:
   Berthelot et al., 2017, BEGAN: Boundary Equilibrium Generative Adversarial Networks,
@@ -25,14 +25,14 @@ PyTree = Any
 
 
 def reconstruction_loss(x: Array, reconstruction: Array) -> Array:
-    """How far an auto-encoder is from the identity: L(x) = E[|x − D(x)|].
+    """Computes an auto-encoder's mean absolute reconstruction error, L(x) = E[|x − D(x)|].
 
-    The mean is over the batch and over a sample's elements. The paper's norm is a sum: the game is the
-    same, but for the rate of k.
+    The mean is over the batch and over a sample's elements. The paper's norm is a sum over the elements,
+    which only changes the scale of λ.
 
     Args:
       x: (B, ...) samples.
-      reconstruction: D(x), of the same shape.
+      reconstruction: Reconstruction D(x), of the same shape.
 
     Returns:
       A scalar, in units of x.
@@ -41,12 +41,12 @@ def reconstruction_loss(x: Array, reconstruction: Array) -> Array:
 
 
 def next_k(k: Array, real_loss: Array, fake_loss: Array, *, gamma: float, lambda_k: float) -> Array:
-    """The controller's step towards E[L(G(z))] = γ E[L(x)]: k + λ (γ L(x) − L(G(z))), kept in [0, 1]."""
+    """Moves k towards E[L(G(z))] = γ E[L(x)]: k + λ (γ L(x) − L(G(z))), clipped to [0, 1]."""
     return jnp.clip(k + lambda_k * (gamma * real_loss - fake_loss), 0.0, 1.0)
 
 
 def convergence(real_loss: Array, fake_loss: Array, *, gamma: float) -> Array:
-    """The global measure of convergence: M = L(x) + |γ L(x) − L(G(z))|, lower is better."""
+    """Computes the global measure of convergence: M = L(x) + |γ L(x) − L(G(z))|, lower is better."""
     return real_loss + jnp.abs(gamma * real_loss - fake_loss)
 
 
@@ -62,24 +62,25 @@ def began(
     augment: Augmentation | None = None,
     pool: Pool | None = None,
 ) -> GAN:
-    """The critic minimises L(x) − k L(G(z)), the generator L(G(z)); k, from 0, follows their balance.
+    """Builds the system: the critic minimises L(x) − k L(G(z)), and the generator minimises L(G(z)).
 
-    k moves once an update of the critic, by the losses that update saw.
+    The coefficient k starts at 0 and balances both terms. It changes once per critic update, according to
+    the losses of that update.
 
     Args:
-      generator: module called as ``(z, train)``, latents to samples.
-      autoencoder: the critic, a module called as ``(x, train)``, samples to samples.
-      gamma: γ, the diversity ratio E[L(G(z))] / E[L(x)] to be kept, from 0 to 1 (the paper: 0.3 to 0.7).
-      lambda_k: λ, the rate of k (the paper: 0.001).
-      generator_tx: the generator's optimiser.
-      critic_tx: the critic's optimiser.
-      prior: (B,) PRNG keys to (B, dim) latents.
-      augment: the view that the critic sees all samples through, in both players' updates.
-      pool: past fakes that take the place of fresh ones in the critic's updates.
+      generator: Module called as ``(z, train)``, latents to samples.
+      autoencoder: Critic, a module called as ``(x, train)``, samples to samples.
+      gamma: Diversity ratio γ = E[L(G(z))] / E[L(x)] to maintain, from 0 to 1 (the paper: 0.3 to 0.7).
+      lambda_k: Rate λ at which k changes (the paper: 0.001).
+      generator_tx: Optimiser of the generator.
+      critic_tx: Optimiser of the critic.
+      prior: Function from (B,) PRNG keys to (B, dim) latents.
+      augment: Augmentation that the critic sees all samples through, in both players' updates.
+      pool: Past fakes that replace fresh ones in the critic's updates.
 
     Returns:
-      The system. Its batches hold ``real``, (B, ...), and ``row``, (B,); k is ``state.extra["k"]``, and the
-      metrics have it as it was for the update, ``convergence`` (M) and both reconstruction losses.
+      The system. Its batches hold ``real``, (B, ...), and ``row``, (B,); k is ``state.extra["k"]``. The
+      metrics include k as used in the update, ``convergence`` (M) and both reconstruction losses.
     """
 
     def view(samples: Array, key: Array, state: GANState, batch: Batch, side: int) -> Array:
@@ -126,7 +127,7 @@ def began(
         value = real_loss - k * fake_loss
         real_loss, fake_loss = parallel.global_mean(
             (real_loss, fake_loss)
-        )  # k has to be the same everywhere
+        )  # averaged, because k must be the same on every device
         metrics = {
             "k": k,
             "convergence": convergence(real_loss, fake_loss, gamma=gamma),

@@ -1,7 +1,7 @@
-"""A GAN of which samples of a class can be asked for: both players are told the labels.
+"""Conditional GANs: both players are given class labels, so that samples of a class can be generated.
 
-With a projection critic, its logit is ψ(φ(x)) + ⟨v_y, φ(x)⟩, the form that the optimal critic's log-ratio
-takes where the classes are told apart linearly by the features φ.
+With a projection critic, the logit is ψ(φ(x)) + ⟨v_y, φ(x)⟩. The log-ratio of the optimal critic has this
+form if the classes are linearly separable in the features φ.
 
 References:
   Mirza and Osindero, 2014, Conditional Generative Adversarial Nets, https://arxiv.org/abs/1411.1784
@@ -35,21 +35,22 @@ def conditional(
     augment: Augmentation | None = None,
     pool: Pool | None = None,
 ) -> GAN:
-    """Tells both players of :func:`adversarial` the labels.
+    """Builds an :func:`adversarial` system in which both players are given the labels.
 
-    The critic sees real samples with their own labels, and fakes with those they were asked for, which are
-    uniform over the classes. Where real labels are not uniform, the optimal logit gains log p(y) / q(y).
+    The critic sees real samples with their own labels, and fakes with the labels that they were generated
+    for, which are uniform over the classes. If the real labels are not uniform, the optimal logit gains a
+    term log p(y) / q(y).
 
     Args:
-      generator: module called as ``(z, labels, train)``, (B, dim) latents and (B,) labels to samples.
-      critic: module called as ``(x, labels, train)``, samples and (B,) labels to logits.
-      loss: as of :func:`adversarial`, and so are the others.
-      generator_tx: the generator's optimiser.
-      critic_tx: the critic's optimiser.
-      prior: (B,) PRNG keys to (B, dim) latents.
-      regularizers: terms added to the critic's loss.
-      augment: the view that the critic sees all samples through.
-      pool: past fakes, with their labels, that take the place of fresh ones in the critic's updates.
+      generator: Module called as ``(z, labels, train)``, (B, dim) latents and (B,) labels to samples.
+      critic: Module called as ``(x, labels, train)``, samples and (B,) labels to logits.
+      loss: Loss pair, or a function from the step to one, as for :func:`adversarial`.
+      generator_tx: Optimiser of the generator.
+      critic_tx: Optimiser of the critic.
+      prior: Function from (B,) PRNG keys to (B, dim) latents.
+      regularizers: Terms added to the players' losses, as for :func:`adversarial`.
+      augment: Augmentation that the critic sees all samples through.
+      pool: Past fakes, with their labels, that replace fresh ones in the critic's updates.
 
     Returns:
       The system. Its batches hold ``real``, ``labels`` and ``row``; ``sample`` reads ``labels``.

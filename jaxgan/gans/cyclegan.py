@@ -1,4 +1,4 @@
-"""CycleGAN: two domains, a generator for each direction and a critic for each domain, no pairs.
+"""CycleGAN: unpaired translation between two domains, each with a generator and a critic.
 
 References:
   Zhu et al., 2017, Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks,
@@ -41,30 +41,31 @@ def cyclegan(
     augment: Augmentation | None = None,
     pool: Pool | None = None,
 ) -> GAN:
-    """Translates both ways so that each translation passes for real and returns to where it came from.
+    """Builds a system of two translators whose outputs look real and whose cycles return to the input.
 
     With G from a to b and F from b to a, the generators minimise
 
     L(D_b(G(a))) + L(D_a(F(b))) + λ (E|F(G(a)) − a| + E|G(F(b)) − b|) + λ_id (E|G(b) − b| + E|F(a) − a|)
 
-    and the critics their own losses, summed over the domains. Both generators are one player.
+    and the critics minimise their own losses, summed over the domains. Both generators form one player.
 
     Args:
-      translators: module with the methods ``a_to_b(x, train)`` and ``b_to_a(x, train)``, called as
-        ``(a, b, train)`` to begin.
-      critics: module called as ``(a, b, train)``, samples of both domains to the logits of their critics.
-      loss: a pair from :mod:`jaxgan.losses` that is not relativistic; the paper's is ``least_squares``.
-      generator_tx: the generators' optimiser.
-      critic_tx: the critics' optimiser.
-      cycle: λ, the weight of the cycles (the paper: 10).
-      identity: λ_id, the weight of the identity terms (the authors' program: 5).
-      augment: the view that the critics see all samples through; cycle and identity terms never do.
-      pool: past fakes that take the place of fresh ones in the critics' updates, a memory for each domain.
+      translators: Module with the methods ``a_to_b(x, train)`` and ``b_to_a(x, train)``, called as
+        ``(a, b, train)`` for initialisation.
+      critics: Module called as ``(a, b, train)``, samples of both domains to the logits of their critics.
+      loss: A pair from :mod:`jaxgan.losses` that is not relativistic; the paper uses ``least_squares``.
+      generator_tx: Optimiser of the generators.
+      critic_tx: Optimiser of the critics.
+      cycle: Weight λ of the cycle terms (the paper: 10).
+      identity: Weight λ_id of the identity terms (the authors' program: 5).
+      augment: Augmentation that the critics see all samples through; it does not affect the cycle and
+        identity terms.
+      pool: Past fakes that replace fresh ones in the critics' updates, with a separate memory per domain.
 
     Returns:
       The system. Its batches hold ``a``, ``b`` and ``row``; its fakes are the translations, the cycles and
       the identities by name. ``sample`` reads ``a`` and ``b`` and returns ``a``, ``a_to_b``, ``a_cycle``
-      and the same from ``b``. Its measure is ``cycle_error``, which the identity map brings to 0 as well.
+      and the same from ``b``. Its measure is ``cycle_error``, which the identity map also brings to 0.
     """
     if not isinstance(loss, LossPair) or loss.relativistic:
         raise SetupError("CycleGAN's critics judge each sample by itself: give a gan.loss that does so")
@@ -117,7 +118,7 @@ def cyclegan(
 
         def run(x: Array, method: str) -> Array:
             nonlocal model_state
-            # Each generator's first pass of an update advances its collections, and no other.
+            # Only the first pass of each generator in an update advances its collections.
             first = advance and method not in seen
             seen.add(method)
             out, model_state = passes.forward(

@@ -1,4 +1,4 @@
-"""A GAN whose images grow: a stage fades in layers of twice the resolution over those of the stage before.
+"""Progressively growing GANs: each stage fades in layers of twice the previous stage's resolution.
 
 References:
   Karras et al., 2018, Progressive Growing of GANs, https://arxiv.org/abs/1710.10196
@@ -25,7 +25,7 @@ from jaxgan.steps import GAN, Aux, Batch
 Array = jax.Array
 PyTree = Any
 
-DECAY = 0.99  # of the average of the real logits' signs
+DECAY = 0.99  # decay of the average of the real logits' signs
 
 
 def growing(
@@ -39,25 +39,26 @@ def growing(
     fade: ScheduledUnit,
     regularizers: Mapping[str, Regularizer] | None = None,
 ) -> GAN:
-    """Tells both networks of :func:`adversarial` how far their newest layers are faded in.
+    """Builds an :func:`adversarial` system that fades in the newest layers of its networks.
 
-    α is a function of the step, so that a fade and the steady part after it are one program. With α = 0 the
-    generator's image is the upsampled one of the layers before, and the critic's features are theirs of the
-    downsampled image. Real images are blended likewise: (1 − α) up(down(x)) + α x.
+    The fade α is a function of the step, so that one compiled program serves a fade and the steady phase
+    after it. With α = 0 the generator's image is the upsampled image of the previous layers, and the
+    critic's features are those that its previous layers compute from the downsampled image. Real images are
+    blended in the same way: (1 − α) up(down(x)) + α x.
 
     Args:
-      generator: module called as ``(z, alpha, train)``, with α for each of (B,) rows.
-      critic: module called as ``(x, alpha, train)``.
-      loss: as of :func:`adversarial`, and so are the others.
-      generator_tx: the generator's optimiser.
-      critic_tx: the critic's optimiser.
-      prior: (B,) PRNG keys to (B, dim) latents.
-      fade: α, a number or a schedule of the step; 1 in a stage that fades nothing in.
-      regularizers: terms added to the critic's loss.
+      generator: Module called as ``(z, alpha, train)``, where α is an array with one value per row, (B,).
+      critic: Module called as ``(x, alpha, train)``.
+      loss: Loss pair, or a function from the step to one, as for :func:`adversarial`.
+      generator_tx: Optimiser of the generator.
+      critic_tx: Optimiser of the critic.
+      prior: Function from (B,) PRNG keys to (B, dim) latents.
+      fade: Fade α, a number or a schedule of the step; 1 in a stage that fades nothing in.
+      regularizers: Terms added to the players' losses, as for :func:`adversarial`.
 
     Returns:
-      The system. An average of the real logits' signs, by which adaptive augmentation tells how far a
-      critic has overfitted, is ``state.extra["real_sign"]`` and logged, as is α; see
+      The system. The average sign of the real logits, which adaptive augmentation uses to measure the
+      critic's overfitting, is stored as ``state.extra["real_sign"]`` and logged, as is α; see
       :func:`jaxgan.regularizers.real_sign`.
     """
     gan = adversarial(

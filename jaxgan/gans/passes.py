@@ -1,7 +1,7 @@
-"""What systems of two players share: how they begin, their passes in training, sampling from averages.
+"""Functions shared by two-player systems: initialisation, forward passes and sampling from averages.
 
-A loss draws its randomness from its key, one fold for every use; the uses are numbered here, so that no
-two meet.
+A loss draws its randomness from its key, with one fold for each use. The uses are numbered here so that no
+two of them collide.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from jaxgan.steps import Batch
 
 Array = jax.Array
 PyTree = Any
-# (B,) PRNG keys, perhaps a (B,) truncation, to (B, dim) latents.
+# Function from (B,) PRNG keys, optionally with a (B,) truncation, to (B, dim) latents.
 Prior = Callable[..., Array]
 
 LATENTS, PENALTIES, NOISE, REPLAY, CONDITIONS = range(5)
@@ -30,7 +30,7 @@ MIXING = ("batch_stats", minibatch.COLLECTION)
 
 
 def keys_for(key: Array, use: int, batch: Batch) -> Array:
-    """Returns the (B,) PRNG keys of a batch's rows for one of a loss's uses of randomness."""
+    """Returns (B,) PRNG keys, one per row of a batch, for one use of randomness in a loss."""
     return latents.row_keys(jax.random.fold_in(key, use), batch["row"])
 
 
@@ -42,18 +42,18 @@ def forward(
     advance: bool,
     method: str | None = None,
 ) -> tuple[PyTree, PyTree]:
-    """Runs a network in training; u of spectral normalisation moves only if told to ``advance``.
+    """Runs a network in training mode; ``advance`` says whether the spectral-norm vectors are updated.
 
     Args:
-      module: the network, called as ``(*inputs, train)``.
-      params: its parameters.
-      model_state: its other collections.
-      *inputs: any pytrees, PRNG keys of the rows among them where it draws.
-      advance: whether this is the one pass of its player's update that advances ``spectral``.
-      method: the module's method to run instead of its call.
+      module: Network, called as ``(*inputs, train)``.
+      params: Parameters of the network.
+      model_state: Other collections of the network.
+      *inputs: Inputs of the network, any pytrees, including PRNG keys of the rows if the network draws.
+      advance: Whether this is the one pass of the player's update that advances ``spectral``.
+      method: Method of the module to run instead of its ``__call__``.
 
     Returns:
-      The network's output, and its collections after the pass.
+      The output of the network, and its collections after the pass.
     """
     mutable = [name for name in model_state if advance or name != spectral.COLLECTION]
     out, updated = module.apply(
@@ -72,20 +72,20 @@ def forward_both(
     """Runs a critic on real and fake inputs, in the one pass of its update that advances its state.
 
     Args:
-      module: the critic.
-      params: its parameters.
-      model_state: its other collections.
-      real: its inputs for real samples, pytrees of (B, ...) arrays.
-      fake: the same for generated ones, of the same shapes.
+      module: Critic network.
+      params: Parameters of the critic.
+      model_state: Other collections of the critic.
+      real: Inputs for real samples, pytrees of (B, ...) arrays.
+      fake: Inputs for generated samples, of the same shapes.
 
     Returns:
-      Its outputs for real and for fake inputs, and its collections after the pass.
+      The outputs for real and for fake inputs, and the critic's collections after the pass.
     """
     if any(name in model_state for name in MIXING):
         real_out, model_state = forward(module, params, model_state, *real, advance=True)
         fake_out, model_state = forward(module, params, model_state, *fake, advance=False)
         return real_out, fake_out, model_state
-    # Side by side, not end to end, so that a batch split over devices stays where it is.
+    # Real and fake rows are interleaved, not concatenated, so that each row stays on its device.
     both = jax.tree.map(lambda a, b: jnp.stack([a, b], 1).reshape(-1, *a.shape[1:]), real, fake)
     out, model_state = forward(module, params, model_state, *both, advance=True)
     pairs = jax.tree.map(lambda x: x.reshape(x.shape[0] // 2, 2, *x.shape[1:]), out)
@@ -93,7 +93,7 @@ def forward_both(
 
 
 def evaluate(module: nn.Module, player: TrainState, *inputs: PyTree, method: str | None = None) -> PyTree:
-    """Runs a player's network for evaluation, with its averages if it keeps any."""
+    """Runs a player's network for evaluation, with its averaged weights if it keeps any."""
     params, model_state = player.averages
     return module.apply({"params": params, **model_state}, *inputs, False, method=method)
 
@@ -107,7 +107,7 @@ def features(module: nn.Module, player: TrainState, *inputs: PyTree) -> Any:
 
 
 def example(batch: Batch, *fields: str) -> tuple[Array, ...]:
-    """Returns one sample of each field of a batch, (n_critic, B, ...), as (1, ...): to begin with."""
+    """Returns the first sample of each field of an (n_critic, B, ...) batch, as (1, ...), for ``init``."""
     return tuple(batch[name][0, :1] for name in fields)
 
 
@@ -122,20 +122,20 @@ def begin(
     critic_tx: optax.GradientTransformation | None = None,
     critic_ema: bool = False,
 ) -> GANState:
-    """Makes both players at their start.
+    """Initialises both players.
 
     Args:
-      key: the run's.
-      generator: the first player's networks.
-      generator_inputs: what they are called with, of any batch size.
-      generator_tx: their optimiser.
-      critic: the second player's, None in a game without one.
-      critic_inputs: what they are called with.
-      critic_tx: their optimiser.
-      critic_ema: whether the critic keeps averages, as the generator does.
+      key: PRNG key of the run.
+      generator: Module that holds the first player's networks.
+      generator_inputs: Example inputs of ``generator``, of any batch size.
+      generator_tx: Optimiser of the first player.
+      critic: Module that holds the second player's networks; None in a game without one.
+      critic_inputs: Example inputs of ``critic``.
+      critic_tx: Optimiser of the second player.
+      critic_ema: Whether the critic keeps averages, as the generator does.
 
     Returns:
-      The state of step 0, ``extra`` empty.
+      The state of step 0, with an empty ``extra``.
     """
     keys = [jax.random.fold_in(key, i) for i in (1, 2)]
     first = TrainState.create(
@@ -151,7 +151,7 @@ def begin(
 
 
 def latents_for(prior: Prior, keys: Array, conditions: Mapping[str, Array]) -> Array:
-    """Returns the latents that conditions ask for: ``z`` itself, or draws within their ``truncation``."""
+    """Returns the requested latents: ``z`` of the conditions, or draws within their ``truncation``."""
     if "z" in conditions:
         return conditions["z"]
     if "truncation" in conditions:

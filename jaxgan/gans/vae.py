@@ -1,4 +1,4 @@
-"""The variational auto-encoder: an encoder and a decoder that maximise a bound on the likelihood.
+"""Variational auto-encoder: an encoder and a decoder that maximise a bound on the likelihood.
 
 References:
   Kingma and Welling, 2014, Auto-Encoding Variational Bayes, https://arxiv.org/abs/1312.6114
@@ -27,41 +27,41 @@ LIKELIHOODS = ("bernoulli", "gaussian")
 
 
 def kl_to_normal(mean: Array, log_variance: Array) -> Array:
-    """KL(N(μ, diag σ²) ‖ N(0, I)) = ½ Σ (μ² + σ² − 1 − log σ²), per sample.
+    """Computes KL(N(μ, diag σ²) ‖ N(0, I)) = ½ Σ (μ² + σ² − 1 − log σ²) for each sample.
 
     Args:
-      mean: (B, dim) μ.
-      log_variance: (B, dim) log σ².
+      mean: (B, dim) means μ.
+      log_variance: (B, dim) log-variances log σ².
 
     Returns:
-      (B,), in nats.
+      (B,) divergences, in nats.
     """
     return 0.5 * jnp.sum(jnp.square(mean) + jnp.exp(log_variance) - 1.0 - log_variance, -1)
 
 
 def bernoulli_log_likelihood(x: Array, logits: Array) -> Array:
-    """Σ x log p + (1 − x) log(1 − p) with p = σ(logits), per sample.
+    """Computes Σ x log p + (1 − x) log(1 − p) with p = σ(logits) for each sample.
 
     Args:
       x: (B, ...) zeros and ones.
-      logits: (B, ...).
+      logits: (B, ...) logits of ones.
 
     Returns:
-      (B,), in nats.
+      (B,) log-likelihoods, in nats.
     """
     return jnp.sum(x * logits - jax.nn.softplus(logits), range(1, x.ndim))
 
 
 def gaussian_log_likelihood(x: Array, mean: Array, log_std: Array) -> Array:
-    """log N(x; mean, σ² I), per sample.
+    """Computes log N(x; mean, σ² I) for each sample.
 
     Args:
-      x: (B, ...).
-      mean: (B, ...).
-      log_std: log σ, a scalar.
+      x: (B, ...) samples.
+      mean: (B, ...) means.
+      log_std: Logarithm of σ, a scalar.
 
     Returns:
-      (B,), in nats; it is a density's, and may be positive.
+      (B,) log-densities, in nats; they may be positive.
     """
     squares = jnp.square((x - mean) * jnp.exp(-log_std))
     return -jnp.sum(0.5 * squares + log_std + 0.5 * math.log(2 * math.pi), range(1, x.ndim))
@@ -75,25 +75,27 @@ def vae(
     likelihood: Text = "bernoulli",
     beta: NotNegative = 1.0,
 ) -> GAN:
-    """Maximises E[log p(x | z)] − β KL(q(z | x) ‖ N(0, I)), z ~ q(z | x), one z a sample.
+    """Builds a system that maximises E[log p(x | z)] − β KL(q(z | x) ‖ N(0, I)), with one z per sample.
 
-    With β = 1 that is the evidence lower bound (ELBO). A Bernoulli likelihood is of pixels binarised at
-    half their range, since grey pixels have none; a Gaussian one has a learnt σ common to all elements.
+    The latents z are drawn from q(z | x). With β = 1 the objective is the evidence lower bound (ELBO). The
+    Bernoulli likelihood is that of pixels binarised at half their range, because it is not defined for grey
+    pixels; the Gaussian likelihood has a learnt σ that all elements share.
 
     Args:
-      vae: module with the methods ``encode(x, train) -> (mean, log_variance)``, (B, dim) each, and
+      vae: Module with the methods ``encode(x, train) -> (mean, log_variance)``, (B, dim) each, and
         ``decode(z, train)``, (B, dim) latents to (B, ...) logits or means, and a parameter ``log_std``.
-      generator_tx: its optimiser.
-      prior: (B,) PRNG keys to (B, dim) latents; a standard normal, which the KL is taken to.
-      likelihood: ``bernoulli`` or ``gaussian``.
-      beta: β.
+      generator_tx: Optimiser of the module.
+      prior: Function from (B,) PRNG keys to (B, dim) latents. It must be a standard normal, the
+        distribution that the KL divergence compares q(z | x) with.
+      likelihood: Name of the likelihood, ``bernoulli`` or ``gaussian``.
+      beta: Weight β of the KL divergence.
 
     Returns:
-      The system. Its batches hold ``real``, (B, ...), in [−1, 1] where it is binarised, and ``row``; its
-      fakes are ``decoded``, ``mean`` and ``log_variance``. Its measure ``elbo`` takes β as 1.
+      The system. Its batches hold ``real``, (B, ...), in [−1, 1] if it is binarised, and ``row``; its fakes
+      are ``decoded``, ``mean`` and ``log_variance``. Its measure ``elbo`` uses β = 1.
 
     Raises:
-      SetupError: there is no such likelihood, or by ``init``, the prior is not a standard normal.
+      SetupError: The likelihood is unknown. Also raised by ``init`` if the prior is not a standard normal.
     """
     if likelihood not in LIKELIHOODS:
         raise unknown("gan.likelihood", likelihood, LIKELIHOODS)

@@ -1,4 +1,4 @@
-"""Self-attention between the pixels of an image, as in SAGAN."""
+"""Self-attention between the pixels of an image, following SAGAN."""
 
 import functools
 from collections.abc import Callable
@@ -15,25 +15,27 @@ Initializer = Callable[..., Array]
 
 
 def max_pool(x: Array) -> Array:
-    """The maximum over 2 × 2 pixels: (B, 2H, 2W, C) to (B, H, W, C). Equal maxima share the gradient."""
+    """Takes maxima over 2 × 2 pixels: (B, 2H, 2W, C) to (B, H, W, C). Equal maxima share the gradient."""
     b, h, w, c = x.shape
     return x.reshape(b, h // 2, 2, w // 2, 2, c).max((2, 4))
 
 
 class SelfAttention(nn.Module):
-    """Adds to each pixel what it looks for in all the others, weighted by a learnt γ that starts at 0.
+    """Self-attention between pixels, added to the input with a learnt weight γ that starts at 0.
 
     y_i = x_i + γ · o(Σ_j softmax_j(θ(x_i)ᵀ φ(x_j)) g(x_j))
 
-    θ and φ map C channels to C/8, g to C/2 and o back to C, each by a 1 × 1 convolution without bias. The
-    softmax is over the keys j, its logits not scaled. They and the softmax are float32.
+    θ and φ map C channels to C/8, g maps C to C/2, and o maps back to C; each is a 1 × 1 convolution
+    without bias. The softmax runs over the keys j and its logits are not scaled. Logits and softmax are
+    float32.
 
     Attributes:
-      spectral: divides the four kernels by their largest singular values, as SAGAN does in both players.
-      pool: takes φ and g by maxima over 2 × 2 pixels, a quarter of the keys; H and W are even. The paper is
-        silent about it, its authors' code does so.
-      kernel_init: of the four kernels.
-      dtype: type of the activations; parameters are float32.
+      spectral: Whether the four kernels are divided by their largest singular values; SAGAN does so in both
+        players.
+      pool: Whether φ and g are max-pooled over 2 × 2 pixels, which leaves a quarter of the keys; H and W
+        must then be even. The paper does not mention the pooling, but its authors' code contains it.
+      kernel_init: Initialiser of the four kernels.
+      dtype: Type of the activations; parameters are float32.
 
     References:
       Zhang et al., 2019, Self-Attention Generative Adversarial Networks, https://arxiv.org/abs/1805.08318

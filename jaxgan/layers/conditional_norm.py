@@ -1,4 +1,4 @@
-"""Normalisation by a condition, and by sample: conditional batch norm, AdaIN, instance norm, pixel norm."""
+"""Normalisation by condition or by sample: conditional batch norm, AdaIN, instance norm and pixel norm."""
 
 import math
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Initializer = Callable[..., Array]
 
 
 def _per_sample(parameters: Array, x: Array) -> Array:
-    """(B, C) to (B, 1, ..., 1, C), with as many axes as x."""
+    """Reshapes (B, C) parameters to (B, 1, ..., 1, C), with as many axes as x has."""
     return parameters.reshape(len(x), *[1] * (x.ndim - 2), x.shape[-1])
 
 
@@ -28,18 +28,20 @@ class ConditionalBatchNorm(nn.Module):
 
     y = γ(c) · (x − mean) / √(var + ε) + β(c)
 
-    Given ``num_classes``, the condition is a label, and γ (from 1) and β (from 0) are learnt per class, as
-    in projection GANs. Otherwise it is a vector, and γ(c) = 1 + c W, β(c) = c V, as in BigGAN.
+    With ``num_classes``, the condition is a label, and γ (initially 1) and β (initially 0) are learnt per
+    class, as in projection GANs. Otherwise the condition is a vector, and γ(c) = 1 + c W, β(c) = c V, as in
+    BigGAN.
 
-    Moments are the batch's in training and averages from ``batch_stats`` in evaluation, exactly as in
-    :class:`jaxgan.layers.BatchNorm`; they, γ and β are float32 whatever the type of x.
+    The moments are those of the batch in training and running averages from ``batch_stats`` in evaluation,
+    exactly as in :class:`jaxgan.layers.BatchNorm`. Moments, γ and β are float32 whatever the type of x.
 
     Attributes:
-      num_classes: how many labels there are; None for vector conditions.
-      spectral: divides W and V by their largest singular values. Tables of labels never are.
-      kernel_init: of W and V.
-      momentum: how much of the averages an update keeps.
-      epsilon: ε.
+      num_classes: Number of labels; None for vector conditions.
+      spectral: Whether W and V are divided by their largest singular values. Tables of labels are never
+        divided.
+      kernel_init: Initialiser of W and V.
+      momentum: Share of the running averages that is kept in an update.
+      epsilon: Constant ε.
 
     References:
       Dumoulin et al., 2017, A Learned Representation for Artistic Style, https://arxiv.org/abs/1610.07629
@@ -54,7 +56,7 @@ class ConditionalBatchNorm(nn.Module):
     epsilon: float = 1e-5
 
     def parameters(self, condition: Array, channels: int, train: bool) -> tuple[Array, Array]:
-        """γ(c) and β(c), (B, C) each."""
+        """Returns γ(c) and β(c), each (B, C)."""
         if self.num_classes is not None:
             ones, zeros = nn.initializers.ones, nn.initializers.zeros
             scale = Embed(self.num_classes, channels, kernel_init=ones, name="scale")(condition, train)
@@ -70,7 +72,7 @@ class ConditionalBatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, condition: Array, train: bool) -> Array:
-        """Maps (B, ..., C), and (B,) labels or (B, D) vectors, to the shape and type of x."""
+        """Maps (B, ..., C) and (B,) labels or (B, D) vectors to the shape and type of x."""
         channels = x.shape[-1]
         scale, bias = self.parameters(condition, channels, train)
         mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
@@ -87,7 +89,7 @@ class ConditionalBatchNorm(nn.Module):
 
 
 def _standardise(x: Array, epsilon: float) -> Array:
-    """(x − mean) / √(var + ε) per sample and channel, in float32."""
+    """Computes (x − mean) / √(var + ε) per sample and channel, in float32."""
     if math.prod(x.shape[1:-1]) == 1:
         raise SetupError(f"instance norm of a single pixel is always 0: its input has shape {x.shape}")
     x, axes = x.astype(jnp.float32), tuple(range(1, x.ndim - 1))
@@ -96,15 +98,15 @@ def _standardise(x: Array, epsilon: float) -> Array:
 
 
 class InstanceNorm(nn.Module):
-    """Normalises each channel of each image by its own mean and variance over pixels.
+    """Normalisation of each channel of each image by its own mean and variance over pixels.
 
     y = (x − mean) / √(var + ε), then scale · y + bias if ``affine``
 
-    There are no running statistics: training and evaluation are the same. Moments are float32.
+    There are no running statistics, so training and evaluation are the same. Moments are float32.
 
     Attributes:
-      affine: learns a scale (from 1) and a bias (from 0) per channel.
-      epsilon: ε.
+      affine: Whether a scale (initially 1) and a bias (initially 0) are learnt per channel.
+      epsilon: Constant ε.
 
     References:
       Ulyanov et al., 2016, Instance Normalization, https://arxiv.org/abs/1607.08022
@@ -118,7 +120,7 @@ class InstanceNorm(nn.Module):
         """Maps (B, H, W, C) to the same shape and type.
 
         Raises:
-          SetupError: the images have one pixel, which is its own mean.
+          SetupError: The images have a single pixel, which is its own mean.
         """
         y = _standardise(x, self.epsilon)
         if self.affine:
@@ -128,16 +130,16 @@ class InstanceNorm(nn.Module):
 
 
 class AdaIN(nn.Module):
-    """Adaptive instance normalisation: scales and shifts each image's channels by its style.
+    """Adaptive instance normalisation, which scales and shifts each image's channels by its style.
 
     y = (1 + s(w)) · (x − mean) / √(var + ε) + b(w)
 
-    with the moments of :class:`InstanceNorm` and (s, b) an affine map of the style w.
+    The moments are those of :class:`InstanceNorm`, and (s, b) is an affine map of the style w.
 
     Attributes:
-      affine: builds the layer from w to (s, b), given its number of features; StyleGAN's is an
-        :class:`jaxgan.layers.equalised.EqualisedDense` of gain 1.
-      epsilon: ε; 1e-8 in StyleGAN.
+      affine: Constructor of the layer that maps w to (s, b), which is called with the number of its
+        features. StyleGAN uses an :class:`jaxgan.layers.equalised.EqualisedDense` of gain 1.
+      epsilon: Constant ε; 1e-8 in StyleGAN.
 
     References:
       Huang & Belongie, 2017, Arbitrary Style Transfer with Adaptive Instance Normalization,
@@ -150,10 +152,10 @@ class AdaIN(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, w: Array, train: bool) -> Array:
-        """Maps (B, H, W, C) and styles (B, D) to the shape and type of x.
+        """Maps (B, H, W, C) images and (B, D) styles to the shape and type of x.
 
         Raises:
-          SetupError: the images have one pixel, which is its own mean.
+          SetupError: The images have a single pixel, which is its own mean.
         """
         style = self.affine(2 * x.shape[-1], name="style")(w, train).astype(jnp.float32)
         scale, bias = (_per_sample(part, x) for part in jnp.split(style, 2, -1))
@@ -164,11 +166,11 @@ def pixel_norm(x: Array, epsilon: float = 1e-8) -> Array:
     """Divides each pixel by the root mean square of its channels: y = x / √(mean_C x² + ε).
 
     Args:
-      x: (B, ..., C) images or latents.
-      epsilon: ε, inside the root.
+      x: Images or latents, (B, ..., C).
+      epsilon: Constant ε inside the root.
 
     Returns:
-      As x in shape and type, computed in float32.
+      Array with the shape and type of x, computed in float32.
 
     References:
       Karras et al., 2018, Progressive Growing of GANs, section 4.2, https://arxiv.org/abs/1710.10196

@@ -1,4 +1,4 @@
-"""A table of learnt vectors, one a class."""
+"""Embedding table with one learnt vector per class."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,22 +15,23 @@ Initializer = Callable[..., Array]
 
 
 class Embed(nn.Module):
-    """Looks up each label's row of a table, the table over its largest singular value if ``spectral``.
+    """Embedding of labels as rows of a learnt table.
 
-    A projection critic embeds its labels this way, Glorot-initialised and spectrally normalised; a
-    generator embeds them to condition its layers. The table and σ are float32; the vectors have type
-    ``dtype``.
+    A projection critic embeds its labels with a Glorot-initialised and spectrally normalised table; a
+    generator embeds labels to condition its layers. The table and its singular value σ are float32; the
+    vectors have type ``dtype``.
 
-    Rows are taken by their index. The gradient is a scatter of B rows, which is as fast as the product with
-    one-hot labels for 10 classes and much faster for 100 and more. A label of ``num_classes`` or more gives
-    NaN rather than another class's vector; negative labels count from the end, as in NumPy.
+    Rows are taken by their index. The gradient is a scatter of B rows, which is faster than the product
+    with one-hot labels when there are many classes. A label of ``num_classes`` or more gives NaN rather
+    than another class's vector; negative labels count from the end, as in NumPy.
 
     Attributes:
-      num_classes: rows of the table.
-      features: their length.
-      spectral: divides the table, as a (classes, features) kernel, by its largest singular value.
-      kernel_init: initialises the table, float32 (classes, features).
-      dtype: type of the vectors.
+      num_classes: Number of rows of the table.
+      features: Length of each row.
+      spectral: Whether the table, as a (classes, features) kernel, is divided by its largest singular
+        value.
+      kernel_init: Initialiser of the float32 table, (classes, features).
+      dtype: Type of the vectors.
 
     References:
       Miyato & Koyama, 2018, cGANs with Projection Discriminator, https://arxiv.org/abs/1802.05637

@@ -1,8 +1,8 @@
 """Layers with an equalised learning rate, as in ProGAN and StyleGAN.
 
-Kernels start as N(0, 1) and are scaled when they are used, not when they are initialised. An optimiser that
-normalises its steps, such as Adam, then changes all layers at the same relative speed, whatever their
-fan-in.
+Kernels are initialised as N(0, 1) and are scaled when they are used, not when they are initialised. An
+optimiser that normalises its steps, such as Adam, then changes all layers at the same relative speed,
+whatever their fan-in.
 """
 
 import math
@@ -19,20 +19,20 @@ Array = jax.Array
 
 
 def equalised(module: nn.Module, shape: tuple[int, ...], *, gain: float, lr_multiplier: float) -> Array:
-    """Declares a module's parameter ``kernel`` and returns it scaled; to be called in a compact method.
+    """Declares a module's parameter ``kernel`` and returns it scaled; must be called in a compact method.
 
     W = gain · lr_multiplier / √fan_in · kernel,  kernel ~ N(0, 1 / lr_multiplier²) at initialisation
 
-    so that W starts with standard deviation gain / √fan_in and learns lr_multiplier times as fast.
+    W therefore starts with standard deviation gain / √fan_in and learns lr_multiplier times as fast.
 
     Args:
-      module: the module that owns the kernel.
-      shape: (..., out); fan_in is the product of all sides but the last.
-      gain: standard deviation of outputs for inputs of standard deviation 1.
-      lr_multiplier: factor on the learning rate, for optimisers that normalise their steps.
+      module: Module that owns the kernel.
+      shape: Shape (..., out) of the kernel; fan_in is the product of all sides but the last.
+      gain: Standard deviation of the outputs for inputs of standard deviation 1.
+      lr_multiplier: Factor on the learning rate, for optimisers that normalise their steps.
 
     Returns:
-      W, float32 of the given shape.
+      Scaled kernel W, float32 of the given shape.
 
     References:
       Karras et al., 2018, Progressive Growing of GANs, section 4.1, https://arxiv.org/abs/1710.10196
@@ -42,18 +42,19 @@ def equalised(module: nn.Module, shape: tuple[int, ...], *, gain: float, lr_mult
 
 
 class EqualisedDense(nn.Module):
-    """y = x W + b, with W and b scaled at run time.
+    """Dense layer y = x W + b with W and b scaled at run time.
 
-    Parameters are float32; x, W and b take part, and y comes out, in ``dtype``.
+    Parameters are float32. The product is computed in ``dtype``, b is added in float32, and y has type
+    ``dtype``.
 
     Attributes:
-      features: outputs.
-      use_bias: whether there is a b.
-      gain: standard deviation of y for inputs of standard deviation 1. The papers have √2 before a leaky
+      features: Number of outputs.
+      use_bias: Whether the layer has a bias b.
+      gain: Standard deviation of y for inputs of standard deviation 1. The papers use √2 before a leaky
         ReLU and 1 elsewhere.
-      lr_multiplier: how much faster W and b learn than others; 0.01 in StyleGAN's mapping.
-      bias_init: what b starts as: 1 in StyleGAN2's style layers.
-      dtype: type of the activations.
+      lr_multiplier: Factor on the learning rate of W and b; 0.01 in StyleGAN's mapping network.
+      bias_init: Initial value of b; 1 in StyleGAN2's style layers.
+      dtype: Type of the activations.
 
     References:
       Karras et al., 2018, Progressive Growing of GANs, section 4.1, https://arxiv.org/abs/1710.10196
@@ -68,16 +69,17 @@ class EqualisedDense(nn.Module):
     dtype: Any = jnp.float32
 
     def kernel(self, *shape: int) -> Array:
-        """The scaled kernel, (*shape, features)."""
+        """Returns the scaled kernel, (*shape, features)."""
         return equalised(self, (*shape, self.features), gain=self.gain, lr_multiplier=self.lr_multiplier)
 
     def add_bias(self, y: Array) -> Array:
-        """Adds the scaled bias, if there is one."""
+        """Adds the scaled bias if the layer has one."""
         if not self.use_bias:
             return y
         init = nn.initializers.constant(self.bias_init / self.lr_multiplier)
         bias = self.param("bias", init, (self.features,))
-        # In float32, for the bias' gradient is a sum over all pixels: in bfloat16 it would stop growing.
+        # The bias is added in float32 because its gradient is a sum over all pixels, which would stop
+        # growing in bfloat16.
         return (y + self.lr_multiplier * bias).astype(self.dtype)
 
     @nn.compact
@@ -88,13 +90,13 @@ class EqualisedDense(nn.Module):
 
 
 class EqualisedConv(EqualisedDense):
-    """Strided convolution with a kernel (k, k, in, out) and a bias that are scaled at run time.
+    """Strided convolution with a (k, k, in, out) kernel and a bias that are scaled at run time.
 
     Attributes:
-      kernel_size: k.
-      stride: pixels between the windows.
-      padding: zeros on every side; None pads as SAME. StyleGAN2's strided convolutions have none, since the
-        blur before them pads.
+      kernel_size: Side k of the kernel, in pixels.
+      stride: Distance between neighbouring windows, in pixels.
+      padding: Zeros on every side; None means padding SAME. StyleGAN2's strided convolutions use 0, because
+        the blur before them pads.
     """
 
     kernel_size: int = 3
@@ -103,7 +105,7 @@ class EqualisedConv(EqualisedDense):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """Maps (B, H, W, I) to (B, H', W', features); H' = ⌈H/stride⌉ if padded as SAME."""
+        """Maps (B, H, W, I) to (B, H', W', features); H' = ⌈H/stride⌉ with padding SAME."""
         window = (self.kernel_size, self.kernel_size)
         geometry = conv.same(x.shape[1:3], window, self.stride)
         if self.padding is not None:

@@ -1,4 +1,4 @@
-"""Grouped convolution: channels in equal parts that do not see each other."""
+"""Grouped convolution, whose channels are split into independent parts."""
 
 import flax.linen as nn
 import jax
@@ -11,19 +11,19 @@ Array = jax.Array
 
 
 def grouped_conv(x: Array, w: Array, geometry: conv.Geometry, groups: int) -> Array:
-    """Convolution in which part i of the outputs sees part i of the inputs alone.
+    """Computes a convolution in which part i of the outputs depends on part i of the inputs alone.
 
-    Its derivatives of every order are grouped convolutions too (:mod:`jaxgan.ops.conv`). On CPU, forward
-    and backward passes of R3GAN's 3 × 3 in groups of 16 take a fortieth of the time of XLA's own.
+    Derivatives of every order are grouped convolutions too (:mod:`jaxgan.ops.conv`). On CPU, this
+    implementation is much faster than XLA's own grouped convolution.
 
     Args:
-      x: (B, H, W, I) images.
-      w: (kh, kw, I / groups, O) kernel; columns i·O/groups to (i + 1)·O/groups belong to part i.
-      geometry: that of the convolution without groups, see :func:`jaxgan.ops.conv.same`.
-      groups: how many parts; it divides I and O.
+      x: Images, (B, H, W, I).
+      w: Kernel (kh, kw, I / groups, O), in which columns i·O/groups to (i + 1)·O/groups belong to part i.
+      geometry: Geometry of the convolution without groups, see :func:`jaxgan.ops.conv.same`.
+      groups: Number of parts, which must divide I and O.
 
     Returns:
-      (B, H', W', O).
+      Outputs, (B, H', W', O).
 
     References:
       Xie et al., 2017, Aggregated Residual Transformations, https://arxiv.org/abs/1611.05431
@@ -32,10 +32,10 @@ def grouped_conv(x: Array, w: Array, geometry: conv.Geometry, groups: int) -> Ar
 
 
 class GroupedConv(layers.Conv):
-    """Strided grouped convolution with padding SAME; the kernel is (k, k, in / groups, out).
+    """Strided grouped convolution with padding SAME and a (k, k, in / groups, out) kernel.
 
     Attributes:
-      groups: how many parts the channels come in; R3GAN has one for every 16 channels.
+      groups: Number of parts of the channels; R3GAN has one part per 16 channels.
 
     References:
       Huang et al., 2024, The GAN is dead; long live the GAN!, https://arxiv.org/abs/2501.05441
@@ -48,7 +48,7 @@ class GroupedConv(layers.Conv):
         """Maps (B, H, W, I) to (B, ⌈H/stride⌉, ⌈W/stride⌉, features).
 
         Raises:
-          SetupError: ``groups`` does not divide the channels.
+          SetupError: The number of channels is not a multiple of ``groups``.
         """
         inputs, window = x.shape[-1], (self.kernel_size, self.kernel_size)
         if inputs % self.groups or self.features % self.groups:

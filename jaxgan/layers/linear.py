@@ -1,4 +1,4 @@
-"""Dense and convolutional layers, each spectrally normalised on request."""
+"""Dense and convolutional layers with optional spectral normalisation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,11 +14,12 @@ Initializer = Callable[..., Array]
 
 
 def multiply(x: Array, kernel: Array) -> Array:
-    """x W, (B, I) by (I, O): where I or O is 2, as for points in the plane, column by column.
+    """Computes x W for (B, I) and (I, O), column by column where I or O is 2.
 
-    A product with a side of 1 is a scaling or a sum, which compilers fuse or run at the pace of memory, and
-    so are its derivatives; one with a side of 2 is a product of matrices, and costs a CPU several times as
-    much. In float32 only: a sum of two in bfloat16 would be rounded in between.
+    The case of 2 occurs for points in the plane. A product with a side of 1 is a scaling or a sum, which
+    compilers fuse or run at the speed of memory, and so are its derivatives; a product with a side of 2 is
+    a general matrix product, which is slower on a CPU. Products are split in float32 only, because in
+    bfloat16 the two terms would be rounded before they are added.
     """
     inputs, outputs = kernel.shape
     if x.dtype != jnp.float32 or 2 not in (inputs, outputs):
@@ -30,9 +31,10 @@ def multiply(x: Array, kernel: Array) -> Array:
 
 
 class Dense(nn.Module):
-    """y = x W + b, with W over its largest singular value if ``spectral``.
+    """Dense layer y = x W + b, with W divided by its largest singular value σ if ``spectral``.
 
-    Parameters and σ are float32; x, W and b take part, and y comes out, in ``dtype``.
+    Parameters and σ are float32. The product is computed in ``dtype``, b is added in float32, and y has
+    type ``dtype``.
     """
 
     features: int
@@ -42,20 +44,21 @@ class Dense(nn.Module):
     dtype: Any = jnp.float32
 
     def kernel(self, x: Array, train: bool, *window: int) -> Array:
-        """The layer's kernel for inputs x, (*window, in, out), normalised on request."""
+        """Returns the kernel for inputs x, (*window, in, out), normalised if ``spectral``."""
         kernel = self.parameter((*window, x.shape[-1], self.features))
         return spectral.normalize(self, kernel, train=train) if self.spectral else kernel
 
     def parameter(self, shape: tuple[int, ...]) -> Array:
-        """The kernel as it is learnt."""
+        """Returns the learnt kernel, before normalisation."""
         return self.param("kernel", self.kernel_init, shape)
 
     def affine(self, multiply: Callable[[Array, Array], Array], x: Array, kernel: Array) -> Array:
-        """``multiply(x, kernel)`` in the layer's ``dtype``, plus its bias, if it has one."""
+        """Computes ``multiply(x, kernel)`` in the layer's ``dtype`` and adds the bias if there is one."""
         y = multiply(x.astype(self.dtype), kernel.astype(self.dtype))
         if not self.use_bias:
             return y
-        # In float32, for the bias' gradient is a sum over all pixels: in bfloat16 it would stop growing.
+        # The bias is added in float32 because its gradient is a sum over all pixels, which would stop
+        # growing in bfloat16.
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         return (y + bias).astype(self.dtype)
 
@@ -66,7 +69,7 @@ class Dense(nn.Module):
 
 
 class Conv(Dense):
-    """Strided convolution with padding SAME; the kernel is (k, k, in, out)."""
+    """Strided convolution with padding SAME and a (k, k, in, out) kernel."""
 
     kernel_size: int = 3
     stride: int = 1
@@ -80,16 +83,17 @@ class Conv(Dense):
 
 
 class ConvTranspose(Dense):
-    """Fractionally-strided convolution, the transpose of :class:`Conv`; the kernel is (k, k, out, in)."""
+    """Fractionally-strided convolution with a (k, k, out, in) kernel, the transpose of :class:`Conv`."""
 
     kernel_size: int = 4
     stride: int = 2
 
     def parameter(self, shape: tuple[int, ...]) -> Array:
-        """The kernel as it is learnt, its last axes swapped.
+        """Returns the learnt kernel with its last two axes swapped.
 
-        It is stored as its gradient comes, so that the optimiser need not turn its arrays over. Initial
-        values and σ are those of (k, k, in, out): initialisers tell by the axes what comes in and goes out.
+        The kernel is stored in the layout of its gradient, so that the optimiser does not have to transpose
+        its arrays. The initial values and σ are those of a (k, k, in, out) kernel, because initialisers
+        take the numbers of inputs and outputs from the last two axes.
         """
         stored = self.param("kernel", lambda key: self.kernel_init(key, shape).swapaxes(-2, -1))
         return stored.swapaxes(-2, -1)
@@ -104,7 +108,7 @@ class ConvTranspose(Dense):
 
 
 def _box(kernel: Array) -> Array:
-    """The sum of a kernel and its shifts by a pixel: (k, k, I, O) to (k + 1, k + 1, I, O)."""
+    """Sums a kernel and its shifts by one pixel: (k, k, I, O) to (k + 1, k + 1, I, O)."""
     for axis in (0, 1):
         before, after = [[(0, 0)] * 4 for _ in range(2)]
         before[axis], after[axis] = (1, 0), (0, 1)
@@ -113,10 +117,11 @@ def _box(kernel: Array) -> Array:
 
 
 class UpsampleConv(Dense):
-    """Nearest-neighbour upsampling by 2, then a convolution of odd size with padding SAME.
+    """Nearest-neighbour upsampling by 2, followed by a convolution of odd size with padding SAME.
 
-    Each output pixel sees at most two inputs a side, so the two are one fractionally-strided convolution by
-    the kernel's sum over neighbouring pixels: the same numbers from 4 products instead of 9, at size 3.
+    Upsampled pixels are equal in pairs, so the two steps are one fractionally-strided convolution with the
+    kernel's sum over neighbouring pixels. For size 3, this gives the same numbers with 4 products instead
+    of 9.
     """
 
     kernel_size: int = 3
@@ -131,9 +136,9 @@ class UpsampleConv(Dense):
 
 
 class ConvMeanPool(Dense):
-    """A convolution of odd size with padding SAME, then the mean over 2 × 2 pixels.
+    """Convolution of odd size with padding SAME, followed by the mean over 2 × 2 pixels.
 
-    The two are one convolution of stride 2 by the kernel's mean over neighbouring pixels.
+    The two steps are one convolution of stride 2 with the kernel's mean over neighbouring pixels.
     """
 
     kernel_size: int = 3

@@ -1,10 +1,10 @@
-"""Layers that let a critic see how a sample stands to the rest of its batch, to tell a collapsed one.
+"""Layers that show a critic how a sample relates to its batch, so that it can detect mode collapse.
 
-They mix the samples of a batch, as batch normalisation does: real and fake batches pass one after the
-other, and gradient penalties are refused. They hold no state; what tells of them is the collection
-``minibatch``, which has no arrays.
+These layers mix the samples of a batch, like batch normalisation. Real and fake batches are therefore
+passed separately, and gradient penalties are refused. The layers have no state; the collection
+``minibatch``, which holds no arrays, marks the critics that contain such a layer.
 
-The batch is the global one, under ``jit`` and under ``pmap``.
+The batch is the global batch, under ``jit`` and under ``pmap``.
 """
 
 import flax.linen as nn
@@ -18,52 +18,53 @@ Array = jax.Array
 
 COLLECTION = "minibatch"
 KINDS = ("discrimination", "distance", "none", "std")
-# Inside roots: √ has no derivative at 0, which is where a sample's distance to itself and the spread of
-# a collapsed batch are.
+# Added inside roots because √ has no derivative at 0, which is the distance of a sample to itself and the
+# spread of a collapsed batch.
 EPSILON = 1e-8
 
 
 def discrimination(x: Array, others: Array) -> Array:
-    """How close each sample is to the batch, by several measures: o_b(x_i) = Σ_j exp(−‖M_ib − M_jb‖₁).
+    """Computes the closeness of each sample to the batch: o_b(x_i) = Σ_j exp(−‖M_ib − M_jb‖₁).
 
     Args:
-      x: (B, features, dims) projected samples M_i.
-      others: (B', features, dims) the batch's M_j, with x's own among them, as in the paper's sum.
+      x: Projected samples M_i, (B, features, dims).
+      others: Projected samples M_j of the batch, (B', features, dims), which include x as in the paper's
+        sum.
 
     Returns:
-      (B, features), each from 1 (alone) to B' (all the batch in one place).
+      Closeness (B, features), from 1 if all other samples are far away to B' if the whole batch coincides.
 
     References:
       Salimans et al., 2016, Improved Techniques for Training GANs, section 3.2,
       https://arxiv.org/abs/1606.03498
     """
-    # Dimension by dimension: XLA sums a short last axis five times slower on a CPU.
+    # We sum dimension by dimension because XLA sums a short last axis more slowly on a CPU.
     distances = sum(jnp.abs(x[:, None, :, c] - others[None, :, :, c]) for c in range(x.shape[-1]))
     return jnp.sum(jnp.exp(-distances), 1)
 
 
 def distance(x: Array, others: Array) -> Array:
-    """The mean distance of each sample to the batch: o(x_i) = 1/B' Σ_j √(‖x_i − x_j‖² + 1e-8).
+    """Computes the mean distance of each sample to the batch: o(x_i) = 1/B' Σ_j √(‖x_i − x_j‖² + 1e-8).
 
     Args:
-      x: (B, features) samples.
-      others: (B', features) the batch, with x's own among them.
+      x: Samples, (B, features).
+      others: Samples of the batch, (B', features), which include x.
 
     Returns:
-      (B, 1), in units of x; 1e-4 where the batch is in one place.
+      Distances (B, 1) in units of x; 1e-4 if the whole batch coincides.
     """
     squares = jnp.sum(jnp.square(x[:, None] - others[None]), -1)
     return jnp.mean(jnp.sqrt(squares + EPSILON), 1, keepdims=True)
 
 
 def standard_deviation(x: Array) -> Array:
-    """The batch's spread: the standard deviation of each feature over the batch, averaged over features.
+    """Computes the batch's standard deviation of each feature, averaged over the features.
 
     Args:
-      x: (B, features) samples.
+      x: Samples, (B, features).
 
     Returns:
-      (B, 1), the same number for each sample: mean_f √(var_f + 1e-8), with the biased variance.
+      Array (B, 1) with the same number for each sample: mean_f √(var_f + 1e-8), with the biased variance.
 
     References:
       Karras et al., 2018, Progressive Growing of GANs, section 3, https://arxiv.org/abs/1710.10196
@@ -74,12 +75,13 @@ def standard_deviation(x: Array) -> Array:
 
 
 class Minibatch(nn.Module):
-    """Appends features of the batch to each sample's own.
+    """Layer that appends features of the batch to each sample's own features.
 
     Attributes:
-      kind: discrimination (Salimans et al.), distance (L2, to all the batch), std (Karras et al.), or none.
-      features: measures of closeness that discrimination learns (the paper's B).
-      dims: of the space each is measured in (the paper's C).
+      kind: One of discrimination (Salimans et al.), distance (L2, to the whole batch), std (Karras et al.)
+        and none.
+      features: Number of measures of closeness that discrimination learns (the paper's B).
+      dims: Dimension of the space in which each measure is taken (the paper's C).
     """
 
     kind: str
@@ -88,7 +90,7 @@ class Minibatch(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Maps (B, F) to (B, F + features), F + 1 for distance and std, F for none."""
+        """Maps (B, F) to (B, F + features), to F + 1 features for distance and std, or to F for none."""
         if self.kind not in KINDS:
             raise unknown("minibatch", self.kind, KINDS)
         if self.kind == "none":

@@ -16,7 +16,7 @@ NORMS = ("batch", "layer", "none", "spectral")
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation, with averages of the batches' moments in ``batch_stats`` for evaluation."""
+    """Batch normalisation with running averages of the moments in ``batch_stats`` for evaluation."""
 
     scale_init: Initializer = nn.initializers.ones
     momentum: float = 0.9
@@ -41,11 +41,10 @@ class BatchNorm(nn.Module):
 
 
 class Norm(nn.Module):
-    """The normalisation between layers: batch, layer, or nothing for none and spectral.
+    """Normalisation between layers, selected by ``kind``.
 
-    Moments are float32 whatever the type of x.
-
-    Batch statistics are those of the global batch.
+    The kinds batch and layer select that normalisation; none and spectral return the input unchanged.
+    Moments are float32 whatever the type of x, and batch statistics are those of the global batch.
     """
 
     kind: str
@@ -57,7 +56,8 @@ class Norm(nn.Module):
         if self.kind == "batch":
             return BatchNorm(self.scale_init, name="batch_norm")(x, train)
         if self.kind == "layer":
-            # Over all of a sample, with a scale per channel, as WGAN-GP does for want of batch statistics.
+            # The moments are those of the whole sample and the scale is per channel, as in WGAN-GP, whose
+            # critic cannot use batch statistics.
             axes = tuple(range(1, x.ndim))
             return nn.LayerNorm(
                 reduction_axes=axes,

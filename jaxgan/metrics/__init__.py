@@ -1,1 +1,1 @@
-"""What a generator is worth, measured."""
+"""Metrics that score generators."""

@@ -1,4 +1,4 @@
-"""A network whose features stand for images, and what a score's receipt says of it."""
+"""A network that extracts image features, with the facts that a receipt records about it."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,14 +10,15 @@ Array = jax.Array
 
 
 class Backbone(NamedTuple):
-    """A trained network, its weights bound.
+    """A trained network with its weights.
 
     Attributes:
-      name: what scores made with it are called after, such as ``"inception-v3-2015-12-05"``.
-      sha256: of the file that the weights came from, in hexadecimal digits.
-      resize: what becomes of an image before the network sees it, in words for the receipt.
-      apply: (B, H, W, C) images, C 1 or 3, to named arrays, among them "features" (B, D) and "logits"
-        (B, K). Called by itself it is compiled, once for each shape; in a larger program it is part of it.
+      name: Name of the network in receipts, such as ``"inception-v3-2015-12-05"``.
+      sha256: SHA-256 of the file that the weights come from, in hexadecimal digits.
+      resize: Description for the receipt of how images are resized before they enter the network.
+      apply: Function of (B, H, W, C) images, C 1 or 3, that returns arrays by name, including "features"
+        (B, D) and "logits" (B, K). A call outside of ``jit`` is compiled once per shape; a call inside of a
+        traced function becomes part of it.
     """
 
     name: str
@@ -27,5 +28,5 @@ class Backbone(NamedTuple):
 
 
 def as_rgb(images: Array) -> Array:
-    """(B, H, W, 1) greys as (B, H, W, 3), as a grey PNG is read in colour; colour images as they are."""
+    """Repeats the channel of (B, H, W, 1) grey images to (B, H, W, 3); returns colour images unchanged."""
     return jnp.broadcast_to(images, (*images.shape[:3], 3)) if images.shape[3] == 1 else images

@@ -1,7 +1,8 @@
-"""Distances between two sets of features, a tile at a time: never the (N, M) matrix.
+"""Distances between two sets of features, computed in tiles without the whole (N, M) matrix.
 
-In float64, for ‖a‖² + ‖b‖² − 2a·b of float32 features loses the digits of near duplicates, and these
-are what precision, recall and memorisation are about. Only a tile of features is ever in float64.
+Distances are computed in float64, because ‖a‖² + ‖b‖² − 2a·b of float32 features loses the digits of near
+duplicates, on which precision, recall and memorisation depend. Only the features of a tile are ever held in
+float64.
 """
 
 from collections import deque
@@ -11,29 +12,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-ROWS, COLUMNS = 512, 1024  # of a tile: 4 MiB
-AHEAD = 2  # tiles that the device works on while the host works on one
+ROWS, COLUMNS = 512, 1024  # size of a tile, 4 MiB in float64
+AHEAD = 2  # number of tiles on which the device works while the host works on another
 
 
 def slices(count: int, step: int) -> list[slice]:
-    """Cuts ``range(count)`` into pieces of ``step`` and a rest."""
+    """Cuts ``range(count)`` into slices of length ``step`` and a remainder."""
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 
 def centre_of(*sets: np.ndarray) -> np.ndarray:
-    """(D,) float64, the mean of all samples of (N, D) sets: where :func:`tiles` best puts the origin."""
+    """Computes the mean of all samples of (N, D) sets, (D,) float64, a good centre for :func:`tiles`."""
     return np.sum([np.sum(x, axis=0, dtype=np.float64) for x in sets], axis=0) / sum(map(len, sets))
 
 
 def rounding(centre: np.ndarray, *sets: np.ndarray) -> float:
-    """How far apart two squared distances of :func:`tiles` may be though they are equal.
+    """Computes how much two equal squared distances of :func:`tiles` may differ by rounding.
 
     Args:
-      centre: (D,), what was given to :func:`tiles`.
-      *sets: (N, D) arrays.
+      centre: Centre that was given to :func:`tiles`, (D,).
+      *sets: Arrays of samples, (N, D).
 
     Returns:
-      1e-12 of the mean squared distance from the centre.
+      The tolerance, 1e-12 times the mean squared distance of the samples from the centre.
     """
     spread = [np.sum(np.square(x[rows] - centre)) for x in sets for rows in slices(len(x), ROWS)]
     return 1e-12 * float(np.sum(spread)) / sum(map(len, sets))
@@ -51,17 +52,17 @@ def _fetch(rows: slice, columns: slice, squares: jax.Array) -> tuple[slice, slic
 
 
 def tiles(x: np.ndarray, y: np.ndarray, centre: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
-    """Squared distances between all samples of two sets.
+    """Computes squared distances between all samples of two sets.
 
     ‖x_i − y_j‖² = ‖x_i − c‖² + ‖y_j − c‖² − 2 (x_i − c)·(y_j − c)
 
     Args:
-      x: (N, D).
-      y: (M, D).
-      centre: (D,) c, a point amid them, float64.
+      x: Samples of one set, (N, D).
+      y: Samples of the other set, (M, D).
+      centre: Point c amid the samples, (D,), float64.
 
     Yields:
-      Rows of x, rows of y, and their squared distances in float64, never below 0.
+      Rows of x, rows of y, and their squared distances in float64, which are never negative.
     """
     launched: deque[tuple[slice, slice, jax.Array]] = deque()
     for rows in slices(len(x), ROWS):

@@ -1,4 +1,4 @@
-"""Fréchet distance between features taken for Gaussian: of Inception's 2048, the FID."""
+"""Fréchet distance between Gaussian fits of features; with Inception's 2048 features, this is the FID."""
 
 import warnings
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ ArrayLike = jax.Array | np.ndarray
 
 
 def _root(matrix: np.ndarray) -> np.ndarray:
-    """(D, R) L with L Lᵀ the (D, D) covariance, R its rank."""
+    """Returns (D, R) L with L Lᵀ equal to the (D, D) covariance, whose rank is R."""
     values, vectors = np.linalg.eigh(matrix)
-    # Below this an eigenvalue is rounding error of the largest: noise of 1e-16 has a root of 1e-8.
+    # Smaller eigenvalues are rounding errors of the largest; noise of 1e-16 would have a root of 1e-8.
     kept = values > len(values) * np.finfo(values.dtype).eps * values[-1]
     return vectors[:, kept] * np.sqrt(values[kept])
 
@@ -26,7 +26,8 @@ def _distance(mean: np.ndarray, root: np.ndarray, other_mean: np.ndarray, other_
     shift = other_mean - mean
     traces = np.sum(np.square(root)) + np.sum(np.square(other_root))
     cross = np.sum(np.linalg.svd(root.T @ other_root, compute_uv=False))
-    return max(0.0, float(shift @ shift + traces - 2 * cross))  # a little below 0 by rounding alone
+    # Rounding may make the result slightly negative.
+    return max(0.0, float(shift @ shift + traces - 2 * cross))
 
 
 def _parts(moments: Moments) -> tuple[np.ndarray, np.ndarray]:
@@ -47,28 +48,28 @@ def _warn_of_bias(counts: Mapping[str, float], dim: int, where: str = "") -> Non
 
 
 def frechet_distance(real: Moments, fake: Moments) -> float:
-    """The squared Fréchet (2-Wasserstein) distance between two Gaussians.
+    """Computes the squared Fréchet (2-Wasserstein) distance between two Gaussians.
 
     d² = ‖μ₁ − μ₂‖² + tr Σ₁ + tr Σ₂ − 2 tr (Σ₁Σ₂)^½
 
     The last trace is the sum of the singular values of L₁ᵀL₂, where Σ = L Lᵀ by a symmetric
-    eigendecomposition in float64. No root is taken of a product, which is not symmetric, nor of rounding
-    errors: it is as exact where there are fewer samples than dimensions. Two covariances of 2048 take 9 s
-    of one core, 3 s if of 500 samples (``python -m benchmarks.metric_speed --only=frechet,frechet_few``).
+    eigendecomposition in float64. This avoids roots of the product, which is not symmetric, and roots of
+    rounding errors, so the distance is just as exact where there are fewer samples than dimensions. Fewer
+    samples are also faster, see ``python -m benchmarks.metric_speed --only=frechet,frechet_few``.
 
     Args:
-      real: moments of one set of features.
-      fake: moments of another.
+      real: Moments of one set of features.
+      fake: Moments of the other set.
 
     Returns:
-      In squared units of the features; with Inception's pool features this is the FID. It is biased
-      upwards, by a term that falls as 1/N: see :func:`frechet_infinity`.
+      The distance in squared units of the features; with Inception's pool features it is the FID. The
+      distance is biased upwards by a term that falls as 1/N, see :func:`frechet_infinity`.
 
     Raises:
-      SetupError: the dimensions differ, a set has fewer than two samples, or a feature was not finite.
+      SetupError: The dimensions differ, a set has fewer than two samples, or a feature was not finite.
 
     Warns:
-      UserWarning: a set has no more samples than dimensions.
+      UserWarning: A set has no more samples than dimensions.
 
     References:
       Heusel et al., 2017, equation 6, https://arxiv.org/abs/1706.08500
@@ -85,11 +86,11 @@ def frechet_distance(real: Moments, fake: Moments) -> float:
 
 
 class ClassFrechet(NamedTuple):
-    """A Fréchet distance within classes.
+    """Fréchet distance within classes.
 
     Attributes:
-      mean: over the classes, each counted once.
-      per_class: by label.
+      mean: Mean over the classes, with equal weights.
+      per_class: Distance of each class by its label.
     """
 
     mean: float
@@ -99,24 +100,26 @@ class ClassFrechet(NamedTuple):
 def class_frechet_distance(
     real: ArrayLike, real_labels: ArrayLike, fake: ArrayLike, fake_labels: ArrayLike
 ) -> ClassFrechet:
-    """The mean over classes of the Fréchet distance between real and generated samples of that class.
+    """Computes the mean over classes of the Fréchet distance between real and generated samples.
 
-    It sees what one distance over all classes cannot: good samples of another class than was asked for.
+    The mean also detects good samples of the wrong class, which a single distance over all classes cannot
+    detect.
 
     Args:
-      real: (N, D) features.
-      real_labels: (N,) integers.
-      fake: (M, D) features.
-      fake_labels: (M,) integers, what the generator was asked for.
+      real: Real features, (N, D).
+      real_labels: Integer labels of the real features, (N,).
+      fake: Generated features, (M, D).
+      fake_labels: Integer labels that the generator was given, (M,).
 
     Returns:
-      The mean and each class's distance.
+      The mean and the distance of each class.
 
     Raises:
-      SetupError: as :func:`frechet_distance`, or a class has fewer than two samples in one of the sets.
+      SetupError: The features are invalid, as for :func:`frechet_distance`, or a class has fewer than two
+        samples in one of the sets.
 
     Warns:
-      UserWarning: a class has no more samples than dimensions.
+      UserWarning: A class has no more samples than dimensions.
 
     References:
       Miyato and Koyama, 2018 (intra FID), section 4, https://arxiv.org/abs/1802.05637
@@ -144,13 +147,13 @@ def class_frechet_distance(
 
 
 class FrechetInfinity(NamedTuple):
-    """A Fréchet distance extrapolated to infinitely many generated samples.
+    """Fréchet distance extrapolated to infinitely many generated samples.
 
     Attributes:
-      value: the line's intercept; below 0 only if the line fits badly.
-      slope: of the distance against 1/N, the bias at N samples times N.
-      sizes: (points,) of the subsets.
-      distances: (points,) at these sizes.
+      value: Intercept of the fitted line; negative only if the line fits badly.
+      slope: Slope of the distance against 1/N, which is the bias at N samples times N.
+      sizes: Sizes of the subsets, (points,).
+      distances: Distances at these sizes, (points,).
     """
 
     value: float
@@ -162,28 +165,30 @@ class FrechetInfinity(NamedTuple):
 def frechet_infinity(
     real: Moments, fake: ArrayLike, *, smallest: int = 5000, points: int = 15, seed: int = 0
 ) -> FrechetInfinity:
-    """The Fréchet distance without the bias of few generated samples.
+    """Computes the Fréchet distance without the bias of few generated samples.
 
     d²(N) ≈ d²(∞) + slope / N, fitted by least squares at several N.
 
     Args:
-      real: moments of the reference; the bias of its own count stays.
-      fake: (M, D) features of generated samples, of which random subsets are drawn, each anew.
-      smallest: size of the smallest subset; the largest is M, the sizes between are even steps.
-      points: how many subsets.
-      seed: of the drawing, with NumPy's ``default_rng``.
+      real: Moments of the reference; the bias of the reference's own count remains.
+      fake: Features of generated samples, (M, D), from which each random subset is drawn independently.
+      smallest: Size of the smallest subset. The largest subset has size M, and the sizes between are evenly
+        spaced.
+      points: Number of subsets.
+      seed: Seed of NumPy's ``default_rng``, which draws the subsets.
 
     Returns:
-      The intercept, the slope, and what they were fitted to.
+      The intercept, the slope, and the sizes and distances to which they were fitted.
 
     Raises:
-      SetupError: as :func:`frechet_distance`, or the sizes cannot be drawn.
+      SetupError: The features are invalid, as for :func:`frechet_distance`, or the sizes cannot be drawn.
 
     Warns:
-      UserWarning: a set has no more samples than dimensions.
+      UserWarning: A set has no more samples than dimensions.
 
     References:
-      Chong and Forsyth, 2020, Effectively Unbiased FID and Inception Score, https://arxiv.org/abs/1911.07023
+      Chong and Forsyth, 2020, Effectively Unbiased FID and Inception Score,
+      https://arxiv.org/abs/1911.07023
     """
     (fake,) = check_features(fake=fake)
     check_at_least("points", points, 2)

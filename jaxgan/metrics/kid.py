@@ -1,4 +1,4 @@
-"""Kernel distance between features: of Inception's 2048, the KID."""
+"""Kernel distance between features; with Inception's 2048 features, this is the KID."""
 
 from typing import NamedTuple
 
@@ -12,11 +12,12 @@ ArrayLike = jax.Array | np.ndarray
 
 
 class KernelDistance(NamedTuple):
-    """A kernel distance over subsets.
+    """Kernel distance over subsets.
 
     Attributes:
-      mean: over the subsets, an unbiased estimate that may be negative.
-      std: over the subsets, of a population; not the mean's error, which is about std / √subsets or less.
+      mean: Mean over the subsets, an unbiased estimate that may be negative.
+      std: Population standard deviation over the subsets. The standard error of the mean is smaller, about
+        std / √subsets or less.
     """
 
     mean: float
@@ -28,18 +29,18 @@ def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def polynomial_mmd(x: np.ndarray, y: np.ndarray) -> float:
-    """The squared maximum mean discrepancy with a cubic kernel, estimated without bias.
+    """Computes an unbiased estimate of the squared maximum mean discrepancy with a cubic kernel.
 
     MMD² = E[k(x, x')] + E[k(y, y')] − 2 E[k(x, y)],  k(a, b) = (a·b / D + 1)³
 
     No sample is paired with itself.
 
     Args:
-      x: (N, D) float64, N ≥ 2.
-      y: (M, D) float64, M ≥ 2.
+      x: Samples of one set, (N, D), float64, N ≥ 2.
+      y: Samples of the other set, (M, D), float64, M ≥ 2.
 
     Returns:
-      A scalar, below 0 about as often as above where the distributions are the same.
+      A scalar, which is negative about as often as positive where the distributions are the same.
 
     References:
       Bińkowski et al., 2018, Demystifying MMD GANs, https://arxiv.org/abs/1801.01401
@@ -55,25 +56,27 @@ def polynomial_mmd(x: np.ndarray, y: np.ndarray) -> float:
 def kernel_inception_distance(
     real: ArrayLike, fake: ArrayLike, *, subsets: int = 100, subset_size: int = 1000, seed: int = 2020
 ) -> KernelDistance:
-    """The mean of :func:`polynomial_mmd` over random subsets.
+    """Computes the mean of :func:`polynomial_mmd` over random subsets.
 
-    Unlike a Fréchet distance it has no bias, whatever the number of samples. The subsets are those that
-    torch-fidelity 0.3 draws when its ``input1`` is fake and its ``input2`` real, as it wants them for the
-    Inception score: by ``RandomState(seed)``, without replacement, for each subset first of fake, then of
-    real. Its kernel is in float32, this one in float64.
+    Unlike a Fréchet distance, the mean has no bias, whatever the number of samples. The subsets are those
+    that torch-fidelity 0.3 draws when its ``input1`` is fake and its ``input2`` real, which is the order
+    that torch-fidelity needs for the Inception score: ``RandomState(seed)`` draws them without replacement,
+    for each subset first from fake, then from real. torch-fidelity computes the kernel in float32, this
+    function in float64.
 
     Args:
-      real: (N, D) features.
-      fake: (M, D) features.
-      subsets: how many.
-      subset_size: samples in each, of real and of fake.
-      seed: of the drawing.
+      real: Real features, (N, D).
+      fake: Generated features, (M, D).
+      subsets: Number of subsets.
+      subset_size: Number of samples in each subset, of real and of fake.
+      seed: Seed of the random subsets.
 
     Returns:
       Mean and standard deviation over subsets.
 
     Raises:
-      SetupError: as the features of any metric, or a set is smaller than a subset.
+      SetupError: The features are invalid (see :func:`jaxgan.metrics.checks.check_features`), or a set is
+        smaller than a subset.
 
     References:
       Bińkowski et al., 2018, Demystifying MMD GANs, https://arxiv.org/abs/1801.01401

@@ -1,4 +1,4 @@
-"""Multi-scale structural similarity of images, and the diversity score made of it."""
+"""Multi-scale structural similarity (MS-SSIM) of images, and the diversity score based on it."""
 
 import functools
 from typing import NamedTuple
@@ -16,11 +16,11 @@ ArrayLike = jax.Array | np.ndarray
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al., section 3.2, finest scale first
 WINDOW, SIGMA = 11, 1.5
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-BATCH = 32  # pairs at a time
+BATCH = 32  # number of pairs that are scored at a time
 
 
 def smallest_side(scales: int) -> int:
-    """The smallest height and width whose coarsest scale still holds a window of 11 pixels.
+    """Returns the smallest height and width whose coarsest scale still holds a window of 11 pixels.
 
     >>> [smallest_side(scales) for scales in (5, 4, 3, 2, 1)]
     [161, 81, 41, 21, 11]
@@ -29,19 +29,19 @@ def smallest_side(scales: int) -> int:
 
 
 def _blur(x: Array) -> Array:
-    """(B, H, W, C) to (B, H − 10, W − 10, C), by an 11 × 11 Gaussian of sum 1."""
+    """Blurs (B, H, W, C) to (B, H − 10, W − 10, C) with an 11 × 11 Gaussian of sum 1."""
     offsets = np.arange(WINDOW) - WINDOW // 2
     window = np.exp(-np.square(offsets) / (2 * SIGMA**2))
     window /= window.sum()
     for axis in (1, 2):
         length = x.shape[axis] - WINDOW + 1
-        # XLA has no fast convolution in float64; eleven shifted sums are one.
+        # XLA has no fast convolution in float64, so we sum eleven shifted images.
         x = sum(w * jax.lax.slice_in_dim(x, i, i + length, axis=axis) for i, w in enumerate(window))
     return x
 
 
 def _halve(x: Array) -> Array:
-    """Means of 2 × 2 pixels; an odd side's last row counts twice."""
+    """Averages 2 × 2 pixels; the last row or column counts twice where a side is odd."""
     batch, height, width, channels = x.shape
     x = jnp.pad(x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     return x.reshape(batch, (height + 1) // 2, 2, (width + 1) // 2, 2, channels).mean(axis=(2, 4))
@@ -59,11 +59,11 @@ def _ms_ssim(x: Array, y: Array, scales: int) -> Array:
         x_mean, y_mean, xy_mean, squares_mean = jnp.split(blurred, 4, axis=-1)
         products = x_mean * y_mean
         squares = jnp.square(x_mean) + jnp.square(y_mean)
-        # Structure and contrast are one fraction, for the paper's C3 is C2 / 2.
+        # Structure and contrast are one fraction, because the paper's C3 is C2 / 2.
         similarity = (2 * (xy_mean - products) + C2) / (squares_mean - squares + C2)
         if scale == scales - 1:
             similarity *= (2 * products + C1) / (squares + C1)
-        # Where contrasts are opposed the mean may be negative, and has no power.
+        # Where contrasts are opposed, the mean may be negative, and its fractional power is not defined.
         result *= jax.nn.relu(jnp.mean(similarity, axis=(1, 2))) ** weight
     return jnp.mean(result, axis=-1)
 
@@ -93,25 +93,26 @@ def _check_images(name: str, images: ArrayLike, scales: int, least: int) -> np.n
 
 
 def ms_ssim(x: ArrayLike, y: ArrayLike, *, scales: int = 5) -> np.ndarray:
-    """How alike two images are to the eye, pair by pair.
+    """Computes the multi-scale structural similarity of pairs of images.
 
     MS-SSIM = l_S^w_S ∏_s cs_s^w_s,   s = 1 … S scales, each half the size of the one before
     l = (2 μ_x μ_y + C₁) / (μ_x² + μ_y² + C₁),  cs = (2 σ_xy + C₂) / (σ_x² + σ_y² + C₂)
 
-    Means and variances are taken in an 11 × 11 Gaussian window of σ 1.5 that lies within the image, and
-    l·cs and cs averaged over it; a negative average counts as 0. Channels are scored apart and averaged.
+    Means and variances are taken in an 11 × 11 Gaussian window of σ 1.5 that lies within the image. The
+    products l·cs and the cs are averaged over the image, and a negative average counts as 0. Channels are
+    scored separately and averaged.
 
     Args:
-      x: (N, H, W, C) pixels in [0, 255], uint8 or float.
-      y: as many of the same shape.
-      scales: S; with fewer than five the first weights are scaled to sum to 1, and scores are comparable
-        with those of as many scales only.
+      x: First images of the pairs, (N, H, W, C), pixels in [0, 255], uint8 or float.
+      y: Second images of the pairs, with the same shape.
+      scales: Number of scales S. With fewer than five scales, the first weights are scaled to sum to 1, and
+        scores are comparable only with scores of the same number of scales.
 
     Returns:
-      (N,) float64 in [0, 1], 1 for identical images.
+      Similarities (N,), float64 in [0, 1]; 1 for identical images.
 
     Raises:
-      SetupError: images differ in shape, are too small for so many scales or hold values outside [0, 255].
+      SetupError: The images differ in shape, are too small for the scales or hold values outside [0, 255].
 
     References:
       Wang et al., 2003, Multi-scale structural similarity for image quality assessment, section 3,
@@ -124,7 +125,7 @@ def ms_ssim(x: ArrayLike, y: ArrayLike, *, scales: int = 5) -> np.ndarray:
 
 
 def _scores(x: np.ndarray, y: np.ndarray, first: np.ndarray, second: np.ndarray, scales: int) -> np.ndarray:
-    """MS-SSIM of x[first] and y[second], in batches of one size, so that one compilation serves all."""
+    """Computes MS-SSIM of x[first] and y[second], in batches of one size that need one compilation."""
     scores, batch = [], min(BATCH, len(first))
     for start in range(0, len(first), batch):
         rows = np.minimum(np.arange(start, start + batch), len(first) - 1)
@@ -134,12 +135,12 @@ def _scores(x: np.ndarray, y: np.ndarray, first: np.ndarray, second: np.ndarray,
 
 
 class Diversity(NamedTuple):
-    """Mean similarity of pairs of images; the lower, the more diverse.
+    """Mean similarity of pairs of images; a lower value means more diversity.
 
     Attributes:
-      mean: over pairs, and with labels then over classes.
-      std_error: of the mean, for the pairs drawn.
-      per_class: means by label; empty without labels.
+      mean: Mean over pairs and, with labels, then over classes.
+      std_error: Standard error of the mean over the random choice of pairs.
+      per_class: Mean of each class by its label; empty without labels.
     """
 
     mean: float
@@ -150,22 +151,23 @@ class Diversity(NamedTuple):
 def ms_ssim_diversity(
     images: ArrayLike, *, labels: ArrayLike | None = None, pairs: int = 100, scales: int = 5, seed: int = 0
 ) -> Diversity:
-    """The mean MS-SSIM between random pairs of different images, within each class if there are labels.
+    """Computes the mean MS-SSIM of random pairs of different images, within classes if there are labels.
 
-    It shows collapse within a class; compare it with the same score of real images, not with other data's.
+    The score shows collapse within a class. Compare the score with that of real images, not with scores of
+    other data sets.
 
     Args:
-      images: (N, H, W, C) pixels in [0, 255].
-      labels: (N,) integers; None makes all images one class.
-      pairs: drawn in each class, each anew, so that a pair may come twice.
-      scales: as :func:`ms_ssim`.
-      seed: of the drawing, with NumPy's ``default_rng``.
+      images: Images (N, H, W, C) with pixels in [0, 255].
+      labels: Integer labels, (N,); None makes all images one class.
+      pairs: Number of pairs drawn in each class; pairs are independent, so a pair may occur twice.
+      scales: Number of scales, see :func:`ms_ssim`.
+      seed: Seed of NumPy's ``default_rng``, which draws the pairs.
 
     Returns:
-      The mean, its standard error and each class's mean.
+      The mean, its standard error and the mean of each class.
 
     Raises:
-      SetupError: as :func:`ms_ssim`, or a class has fewer than two images.
+      SetupError: The images are invalid, as for :func:`ms_ssim`, or a class has fewer than two images.
 
     References:
       Odena et al., 2017, section 4.2, https://arxiv.org/abs/1610.09585
@@ -182,7 +184,7 @@ def ms_ssim_diversity(
     firsts, seconds = [], []
     for rows in groups.values():
         first = rng.integers(len(rows), size=pairs)
-        other = (first + rng.integers(1, len(rows), size=pairs)) % len(rows)  # never the image itself
+        other = (first + rng.integers(1, len(rows), size=pairs)) % len(rows)  # never the same image
         firsts.append(rows[first])
         seconds.append(rows[other])
     scores = _scores(images, images, np.concatenate(firsts), np.concatenate(seconds), scales)

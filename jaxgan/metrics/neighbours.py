@@ -1,4 +1,4 @@
-"""Nearest neighbours in the training set: does a generator copy it?"""
+"""Nearest neighbours in the training set, which show whether a generator copies it."""
 
 from typing import NamedTuple
 
@@ -10,15 +10,16 @@ from jaxgan.metrics.distances import centre_of, slices, tiles
 
 ArrayLike = jax.Array | np.ndarray
 
-BLOCK = 4096  # rows whose final distances are taken at a time
+BLOCK = 4096  # number of rows whose final distances are computed at a time
 
 
 class Neighbours(NamedTuple):
-    """The nearest training sample of each query.
+    """Nearest training sample of each query.
 
     Attributes:
-      distance: (N,) Euclidean, float64, 0 for a copy.
-      index: (N,) of that training sample; the first, should several be as near to within rounding.
+      distance: Euclidean distance, (N,), float64; 0 for a copy.
+      index: Index of the training sample, (N,); the first index if several samples are equally near up to
+        rounding.
     """
 
     distance: np.ndarray
@@ -29,14 +30,14 @@ def nearest(queries: ArrayLike, train: ArrayLike) -> Neighbours:
     """Finds the nearest training sample of each query.
 
     Args:
-      queries: (N, D).
-      train: (M, D).
+      queries: Query samples, (N, D).
+      train: Training samples, (M, D).
 
     Returns:
       Distances and indices.
 
     Raises:
-      SetupError: as the features of any metric.
+      SetupError: The samples are invalid, see :func:`jaxgan.metrics.checks.check_features`.
     """
     queries, train = check_features(least=1, queries=queries, train=train)
     centre = centre_of(train)
@@ -57,14 +58,16 @@ def nearest(queries: ArrayLike, train: ArrayLike) -> Neighbours:
 
 
 class Copying(NamedTuple):
-    """Whether fakes lie nearer to the training set than new real samples do.
+    """Evidence that fakes lie nearer to the training set than new real samples do.
 
     Attributes:
-      farther: share of pairs (fake, held-out) of which the fake lies farther from the training set, a tie
-        counting half: ½ if neither is nearer, 0 if every fake is a copy, 1 if every fake is far off.
-      z: the same in standard deviations of chance, N(0, 1) if both are of one distribution: below −3 the
-        generator copies, above 3 it underfits. It grows with the samples, which ``farther`` does not.
-      nearest: of each fake, to look at the pairs.
+      farther: Share of pairs (fake, held-out sample) in which the fake lies farther from the training set;
+        a tie counts half. The share is ½ if neither set is nearer, 0 if every fake is a copy, and 1 if
+        every fake is far off.
+      z: The same comparison in standard deviations, N(0, 1) if both sets are from one distribution. Below
+        −3 the generator copies, above 3 it underfits. Unlike ``farther``, z grows with the number of
+        samples.
+      nearest: Nearest training sample of each fake, to inspect the pairs.
     """
 
     farther: float
@@ -73,22 +76,23 @@ class Copying(NamedTuple):
 
 
 def data_copying(train: ArrayLike, held_out: ArrayLike, fake: ArrayLike) -> Copying:
-    """The three-sample test of copying: Mann and Whitney's on distances to the training set.
+    """Runs the three-sample test of copying, a Mann-Whitney test on distances to the training set.
 
     U = #{(y, x): d(y, T) > d(x, T)},  farther = U / MN,  z = (U − MN/2) / √(MN (M + N + 1) / 12)
 
-    y are fake, x held out, T the training set. This is the paper's Z_U on the whole space as one cell.
+    Here y are fakes, x are held-out samples and T is the training set. The test is the paper's Z_U with the
+    whole space as one cell.
 
     Args:
-      train: (T, D) what the generator was trained on.
-      held_out: (N, D) real samples that it was not trained on, of the same distribution.
-      fake: (M, D).
+      train: Samples on which the generator was trained, (T, D).
+      held_out: Real samples on which the generator was not trained, from the same distribution, (N, D).
+      fake: Generated samples, (M, D).
 
     Returns:
-      The share, its z, and the fakes' neighbours.
+      The share, its z, and the neighbours of the fakes.
 
     Raises:
-      SetupError: as the features of any metric.
+      SetupError: The samples are invalid, see :func:`jaxgan.metrics.checks.check_features`.
 
     References:
       Meehan et al., 2020, section 3.1, https://arxiv.org/abs/2004.05675

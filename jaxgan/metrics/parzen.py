@@ -1,4 +1,4 @@
-"""Parzen-window log-likelihood, the score of the paper of 2014."""
+"""Parzen-window log-likelihood, the score of Goodfellow et al. (2014)."""
 
 import warnings
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ SIGMAS = tuple(float(sigma) for sigma in np.logspace(-1, 0, 10))  # the paper's 
 
 
 class ParzenLikelihood(NamedTuple):
-    """A log-likelihood of test samples.
+    """Log-likelihood of test samples.
 
     Attributes:
-      mean: over the test samples, in nats.
-      std_error: of that mean, over the test samples.
-      sigma: the window's width, chosen on the validation samples.
+      mean: Mean over the test samples, in nats.
+      std_error: Standard error of that mean, over the test samples.
+      sigma: Width of the window, chosen on the validation samples.
     """
 
     mean: float
@@ -31,20 +31,20 @@ class ParzenLikelihood(NamedTuple):
 
 
 def parzen_densities(samples: ArrayLike, points: ArrayLike, sigmas: Sequence[float]) -> np.ndarray:
-    """The log-density of points under Gaussian windows around samples.
+    """Computes the log-density of points under Gaussian windows around samples.
 
     log p(x) = log 1/N Σ_i exp(−‖x − s_i‖² / 2σ²) − D log(σ √2π)
 
     Args:
-      samples: (N, D) s.
-      points: (M, D) x.
-      sigmas: (S,) widths σ > 0.
+      samples: Samples s, (N, D).
+      points: Points x, (M, D).
+      sigmas: Widths σ > 0, (S,).
 
     Returns:
-      (S, M) float64, in nats.
+      Log-densities (S, M), float64, in nats.
 
     Raises:
-      SetupError: as the features of any metric.
+      SetupError: The samples are invalid, see :func:`jaxgan.metrics.checks.check_features`.
     """
     samples, points = check_features(least=1, samples=samples, points=points)
     widths = np.asarray(sigmas, np.float64)
@@ -54,7 +54,7 @@ def parzen_densities(samples: ArrayLike, points: ArrayLike, sigmas: Sequence[flo
         nearest = squares.min(axis=1)
         excess = squares - nearest[:, None]
         for total, width in zip(totals, widths, strict=True):
-            # The largest term is exp(0), so that the sum can neither overflow nor vanish.
+            # The largest term is exp(0), so the sum can neither overflow nor vanish.
             here = np.log(np.sum(np.exp(excess / (-2 * width**2)), axis=1)) - nearest / (2 * width**2)
             total[rows] = np.logaddexp(total[rows], here)
     dim = samples.shape[1]
@@ -64,25 +64,27 @@ def parzen_densities(samples: ArrayLike, points: ArrayLike, sigmas: Sequence[flo
 def parzen_log_likelihood(
     samples: ArrayLike, validation: ArrayLike, test: ArrayLike, *, sigmas: Sequence[float] = SIGMAS
 ) -> ParzenLikelihood:
-    """The "approximate test set likelihood": of test data, under windows around generated samples.
+    """Computes the "approximate test set likelihood" of real data under windows around generated samples.
 
-    σ is that of the grid which makes validation data likeliest; test data plays no part in the choice. The
-    score says little of images (Theis et al., 2016); it is here to compare with papers that give it.
+    σ is the width of the grid that maximises the likelihood of the validation data; test data plays no part
+    in the choice. The score says little about images (Theis et al., 2016); it serves to compare with papers
+    that report it.
 
     Args:
-      samples: (N, D) generated, flattened; the paper takes 10,000.
-      validation: (V, D) real, from neither the training nor the test set.
-      test: (M, D) real.
-      sigmas: widths to choose from, in units of the data; the default is made for pixels in [0, 1].
+      samples: Generated samples, flattened, (N, D); the paper uses 10,000.
+      validation: Real samples from neither the training nor the test set, (V, D).
+      test: Real test samples, (M, D).
+      sigmas: Widths to choose from, in units of the data; the default suits pixels in [0, 1].
 
     Returns:
-      Mean, its standard error, and the σ chosen.
+      The mean, its standard error, and the chosen σ.
 
     Raises:
-      SetupError: as the features of any metric, or a width is not above 0.
+      SetupError: The samples are invalid, see :func:`jaxgan.metrics.checks.check_features`, or a width is
+        not above 0.
 
     Warns:
-      UserWarning: the best σ is the grid's smallest or largest, and a better one may lie outside.
+      UserWarning: The best σ is the grid's smallest or largest, so a better one may lie outside the grid.
 
     References:
       Goodfellow et al., 2014, section 5, https://arxiv.org/abs/1406.2661

@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage: fidelity and diversity apart, by balls around samples."""
+"""Precision, recall, density and coverage, which measure fidelity and diversity separately."""
 
 from typing import NamedTuple
 
@@ -13,14 +13,14 @@ ArrayLike = jax.Array | np.ndarray
 
 
 class PRDC(NamedTuple):
-    """How two sets cover one another.
+    """Scores of how two sets cover each other.
 
     Attributes:
-      precision: share of fakes that lie in a ball around a real sample, in [0, 1].
-      recall: share of real samples that lie in a ball around a fake, in [0, 1].
-      density: mean number of real samples' balls that a fake lies in, over k: about 1 for fakes like the
-        real ones, and not bounded by it.
-      coverage: share of balls of real samples that hold a fake, in [0, 1].
+      precision: Share of fakes that lie in a ball around a real sample, in [0, 1].
+      recall: Share of real samples that lie in a ball around a fake, in [0, 1].
+      density: Mean number of real samples' balls in which a fake lies, divided by k. The density is about 1
+        for fakes like the real samples, and may exceed 1.
+      coverage: Share of real samples' balls that contain a fake, in [0, 1].
     """
 
     precision: float
@@ -30,8 +30,8 @@ class PRDC(NamedTuple):
 
 
 def _squared_radii(x: np.ndarray, centre: np.ndarray, k: int) -> np.ndarray:
-    """(N,) squared distances from each sample to the k-th nearest of the others."""
-    # Of k + 1, for the nearest of all samples is itself.
+    """Returns the (N,) squared distances from each sample to its k-th nearest other sample."""
+    # We keep k + 1 distances, because the nearest sample of all is the sample itself.
     nearest = np.full((len(x), k + 1), np.inf)
     for rows, _, squares in tiles(x, x, centre):
         if squares.shape[1] > k + 1:
@@ -41,29 +41,31 @@ def _squared_radii(x: np.ndarray, centre: np.ndarray, k: int) -> np.ndarray:
 
 
 def precision_recall_density_coverage(real: ArrayLike, fake: ArrayLike, *, k: int = 5) -> PRDC:
-    """Improved precision and recall, density and coverage.
+    """Computes improved precision and recall, density and coverage.
 
     precision = 1/M Σ_j [y_j in any B(x_i)]      recall = 1/N Σ_i [x_i in any B(y_j)]
     density = 1/(kM) Σ_j Σ_i [y_j in B(x_i)]     coverage = 1/N Σ_i [any y_j in B(x_i)]
 
-    x are real, y fake; B(x_i) is the closed ball around x_i out to the k-th nearest other real sample,
-    B(y_j) the same among fakes. Distances that differ by rounding alone are equal, and a point at a ball's
-    edge is in it. (The code of Naeem et al. has open balls, which differs where there are ties: a set
-    against itself has density (k + 1)/k here and 1 there.)
+    Here x are real samples and y are fakes. B(x_i) is the closed ball around x_i that reaches to the k-th
+    nearest other real sample, and B(y_j) is the same ball among fakes. Distances that differ only by
+    rounding count as equal, so a point at the edge of a ball is in the ball. (The code of Naeem et al. has
+    open balls, which differ where there are ties: a set against itself has density (k + 1)/k here and 1
+    there.)
 
-    Only tiles of 4 MiB are held: 50,000 against 50,000 in 64 dimensions take 88 s of one core, and the
-    whole process 324 MiB (``python -m benchmarks.metric_speed --only=prdc``).
+    Distances are computed in tiles, so the distance matrix is never held in memory. Time and memory are
+    measured by ``python -m benchmarks.metric_speed --only=prdc``.
 
     Args:
-      real: (N, D) features.
-      fake: (M, D) features; recall and coverage are comparable only between equal N and M.
-      k: which neighbour; Kynkäänniemi et al. take 3, Naeem et al. 5.
+      real: Real features, (N, D).
+      fake: Generated features, (M, D); recall and coverage are comparable only between equal N and M.
+      k: Rank of the neighbour that the balls reach; 3 in Kynkäänniemi et al., 5 in Naeem et al.
 
     Returns:
-      The four shares.
+      The four scores.
 
     Raises:
-      SetupError: as the features of any metric, or a set has no k-th neighbour.
+      SetupError: The features are invalid (see :func:`jaxgan.metrics.checks.check_features`), or a set has
+        no k-th neighbour.
 
     References:
       Kynkäänniemi et al., 2019, equations 1 and 2, https://arxiv.org/abs/1904.06991
@@ -80,7 +82,7 @@ def precision_recall_density_coverage(real: ArrayLike, fake: ArrayLike, *, k: in
     edge = rounding(centre, real, fake)
     real_radii = _squared_radii(real, centre, k) + edge
     fake_radii = _squared_radii(fake, centre, k) + edge
-    holding = np.zeros(len(fake), np.int64)  # real balls around each fake
+    holding = np.zeros(len(fake), np.int64)  # number of real balls around each fake
     recalled, covered = np.zeros((2, len(real)), bool)
     for rows, columns, squares in tiles(real, fake, centre):
         in_real_ball = squares <= real_radii[rows, None]

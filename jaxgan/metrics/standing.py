@@ -1,4 +1,4 @@
-"""Standing statistics: a batch-norm generator's moments, estimated anew from its final weights."""
+"""Standing statistics: moments of a batch-norm generator, estimated again from its final weights."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,21 +25,24 @@ def standing_statistics(
     batch_size: int,
     conditions: Callable[[Array, Array], dict[str, Array]],
 ) -> GANState:
-    """The state with its averaged generator's batch statistics replaced by the mean over fresh batches.
+    """Replaces the batch statistics of the averaged generator by their means over fresh batches.
 
-    m = (1/K) Σ_k mean of batch k, and the same of its variances, the weights standing still, where the
-    moving average that training leaves has followed weights that moved.
+    m = (1/K) Σ_k m_k
+
+    Here m_k is the mean of batch k, and likewise for the variance. All batches use the same weights,
+    whereas the moving average of training has followed changing weights.
 
     Args:
-      gan: the system; its ``generate`` reads no real samples.
-      state: of the game; its averaged parameters are used.
+      gan: System whose ``generate`` reads no real samples.
+      state: State of the game, whose averaged parameters are used.
       key: PRNG key of the latents.
-      batches: how many, K.
-      batch_size: of each.
-      conditions: ``conditions(key, rows)``, what is asked of the generator, see ``data.Source``.
+      batches: Number of batches, K.
+      batch_size: Number of samples per batch.
+      conditions: Function ``conditions(key, rows)`` that returns the conditions for the generator, see
+        ``data.Source``.
 
     Returns:
-      The state; as it was if the generator has no batch statistics.
+      The new state, or the given state if the generator has no batch statistics.
 
     References:
       Brock et al., 2019, appendix C.1, https://arxiv.org/abs/1809.11096

@@ -1,4 +1,4 @@
-"""Families of models by name: each gives a network for some of the roles that systems ask for."""
+"""Model families by name; each provides networks for some of the roles in a system."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ import flax.linen as nn
 
 from jaxgan.models import dcgan, growing, mlp, projection, resnet
 
-IMAGES_ONLY = ("dcgan", "growing", "projection", "resnet")  # families that make no points
+IMAGES_ONLY = ("dcgan", "growing", "projection", "resnet")  # families that generate images but no points
 
 FAMILIES: dict[str, Mapping[str, type[nn.Module]]] = {
     "dcgan": {"generator": dcgan.Generator, "critic": dcgan.Critic, "autoencoder": dcgan.AutoEncoder},

@@ -1,10 +1,10 @@
-"""DCGAN, by its five architecture rules.
+"""DCGAN, following its five architecture rules.
 
-1. No pooling: strided convolutions in the critic, fractionally-strided ones in the generator.
-2. Batch normalisation in both, except at the generator's output and the critic's input. (``norm`` may
-   instead be layer, none or spectral, for objectives whose critic may not mix samples.)
-3. No fully connected hidden layers: the code is projected to the first feature map, the last feature
-   map to the logit, and all between is convolutional.
+1. No pooling: the critic uses strided convolutions, the generator fractionally-strided ones.
+2. Batch normalisation in both networks, except at the generator's output and the critic's input. (``norm``
+   may instead be layer, none or spectral, for objectives whose critic must not mix samples.)
+3. No fully connected hidden layers: the code is projected to the first feature map and the last feature map
+   to the logit, and all layers between are convolutional.
 4. ReLU in the generator, tanh at its output.
 5. Leaky ReLU of slope 0.2 in every layer of the critic.
 
@@ -34,10 +34,10 @@ def _scale_init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) ->
 
 
 def stages(size: int) -> tuple[int, int]:
-    """The side of the smallest feature map and the number of doublings from it to the image.
+    """Returns the side of the smallest feature map and the number of doublings from it to the image.
 
     Raises:
-      SetupError: no DCGAN of that size is defined.
+      SetupError: No DCGAN of that size is defined.
 
     >>> stages(64), stages(28)
     ((4, 4), (7, 2))
@@ -49,10 +49,10 @@ def stages(size: int) -> tuple[int, int]:
 
 
 def check(norm: str, width: int, kernel_size: int) -> None:
-    """Refuses what the two networks below cannot be built with.
+    """Validates the settings of the two networks below.
 
     Raises:
-      SetupError: the norm is unknown, the width not positive, or the kernel not 3 to 7 pixels wide.
+      SetupError: The norm is unknown, the width is not positive, or the kernel is not 3 to 7 pixels wide.
     """
     if norm not in NORMS:
         raise unknown("norm", norm, NORMS)
@@ -63,15 +63,15 @@ def check(norm: str, width: int, kernel_size: int) -> None:
 
 
 class Generator(nn.Module):
-    """A code to an image, doubling the side and halving the channels at every layer.
+    """Generator that maps a code to an image, doubling the side and halving the channels at every layer.
 
     Attributes:
-      size: side of the image in pixels, one of ``SIZES``.
-      channels: colour channels of the image.
-      width: feature maps in the last hidden layer; the first has width·2^(doublings − 1).
-      norm: batch, layer, none or spectral.
-      kernel_size: of every fractionally-strided convolution (stride 2).
-      dtype: of activations and of products' operands; parameters, moments and results are float32.
+      size: Side of the image in pixels, one of ``SIZES``.
+      channels: Number of colour channels of the image.
+      width: Number of feature maps in the last hidden layer; the first has width·2^(doublings − 1).
+      norm: Normalisation, which is batch, layer, none or spectral.
+      kernel_size: Side of the kernel of every fractionally-strided convolution (stride 2), in pixels.
+      dtype: Type of activations and of the products' operands; parameters, moments and results are float32.
     """
 
     size: int
@@ -87,7 +87,8 @@ class Generator(nn.Module):
         check(self.norm, self.width, self.kernel_size)
         base, doublings = stages(self.size)
         spectral = self.norm == "spectral"
-        use_bias = self.norm in ("none", "spectral")  # a norm's own shift makes it idle
+        # A norm has a shift of its own, which makes the bias redundant.
+        use_bias = self.norm in ("none", "spectral")
 
         common = (use_bias, spectral, _kernel_init, self.dtype)
 
@@ -105,7 +106,10 @@ class Generator(nn.Module):
 
 
 def _downsample(module: "Critic | AutoEncoder", x: Array, train: bool) -> Array:
-    """The strided convolutions of a module that calls this as it is built: images to (B, features)."""
+    """Applies the strided convolutions of a critic or auto-encoder: images to (B, features).
+
+    The function must be called in the compact method of ``module``.
+    """
     check(module.norm, module.width, module.kernel_size)
     _, doublings = stages(x.shape[1])
     use_bias = module.norm in ("none", "spectral")
@@ -118,17 +122,17 @@ def _downsample(module: "Critic | AutoEncoder", x: Array, train: bool) -> Array:
 
 
 class Critic(nn.Module):
-    """An image to a logit, halving the side and doubling the channels at every layer.
+    """Critic that maps an image to a logit, halving the side and doubling the channels at every layer.
 
-    What enters the logit is sown as ``features`` into ``intermediates``.
+    The inputs of the last layer are sown as ``features`` into ``intermediates``.
 
     Attributes:
-      width: feature maps in the first layer.
-      norm: batch, layer, none or spectral.
-      kernel_size: of every strided convolution (stride 2).
-      dtype: of activations and of products' operands; parameters, moments and results are float32.
-      minibatch: features of the batch that join those entering the logit, a kind of
-        :class:`jaxgan.layers.minibatch.Minibatch`, or none.
+      width: Number of feature maps in the first layer.
+      norm: Normalisation, which is batch, layer, none or spectral.
+      kernel_size: Side of the kernel of every strided convolution (stride 2), in pixels.
+      dtype: Type of activations and of the products' operands; parameters, moments and results are float32.
+      minibatch: Kind of :class:`jaxgan.layers.minibatch.Minibatch` whose features of the batch are appended
+        to the inputs of the last layer, or none.
     """
 
     width: int = 64
@@ -147,14 +151,15 @@ class Critic(nn.Module):
 
 
 class AutoEncoder(nn.Module):
-    """An image through the critic's convolutions to a code, and through a generator back: BEGAN's critic.
+    """BEGAN's critic: convolutions of the critic encode an image, and a generator decodes it.
 
     Attributes:
-      width: feature maps in the first and in the last hidden layer.
-      code: length of the code.
-      norm: layer, none or spectral; batch statistics would be of real and of fake images by turns.
-      kernel_size: of every convolution (stride 2).
-      dtype: of activations and of products' operands; parameters, moments and results are float32.
+      width: Number of feature maps in the first and in the last hidden layer.
+      code: Length of the code.
+      norm: Normalisation, which is layer, none or spectral. Batch statistics would alternate between those
+        of real and of fake images.
+      kernel_size: Side of the kernel of every convolution (stride 2), in pixels.
+      dtype: Type of activations and of the products' operands; parameters, moments and results are float32.
 
     References:
       Berthelot et al., 2017, BEGAN, section 3.5 (whose networks have more layers),

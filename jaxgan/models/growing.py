@@ -1,4 +1,4 @@
-"""DCGAN's layers named by their resolution, so that a network of twice the size takes over those it shares.
+"""DCGAN whose layers are named by resolution, so that a network of twice the size can reuse them.
 
 References:
   Karras et al., 2018, Progressive Growing of GANs, https://arxiv.org/abs/1710.10196
@@ -17,13 +17,15 @@ from jaxgan.ops.resample import mean_pool, upsample_nearest
 Array = jax.Array
 
 SIZES = (8, 16, 32, 64, 128)
-BASE = 4  # side of the smallest feature map
+BASE = 4  # side of the smallest feature map, in pixels
 
 _kernel_init = nn.initializers.normal(0.02)
 
 
 def features_at(size: int, width: int) -> int:
-    """Returns the feature maps at a resolution, whatever the size of the image: width is those at 64.
+    """Returns the number of feature maps at a resolution, of which there are ``width`` at 64 × 64 pixels.
+
+    The number does not depend on the size of the image.
 
     >>> [features_at(size, 16) for size in (4, 16, 32, 64)]
     [128, 64, 32, 16]
@@ -39,21 +41,24 @@ def _check(size: int, norm: str) -> None:
 
 
 def _blend(old: Array, new: Array, alpha: Array) -> Array:
-    # Not old + α (new − old), which is not exactly new at α = 1.
+    # The form old + α (new − old) would not be exactly new at α = 1.
     share = alpha[:, None, None, None].astype(new.dtype)
     return (1 - share) * old + share * new
 
 
 class Generator(nn.Module):
-    """A code to an image; if ``grown``, its last layers fade in over those of half the size.
+    """Generator that maps a code to an image.
+
+    If ``grown``, the generator's last layers fade in over those of half the size.
 
     Attributes:
-      size: side of the image in pixels.
-      channels: colour channels of the image.
-      width: feature maps at 64 × 64 pixels; twice as many at half the side, up to eight times.
-      norm: batch, layer, none or spectral.
-      grown: whether α blends the image with the upsampled one of half the size.
-      dtype: of activations and of products' operands; parameters, moments and results are float32.
+      size: Side of the image in pixels.
+      channels: Number of colour channels of the image.
+      width: Number of feature maps at 64 × 64 pixels. Each halving of the side doubles the number, up to
+        eight times the width.
+      norm: Normalisation, which is batch, layer, none or spectral.
+      grown: Whether α blends the image with the upsampled image of half the size.
+      dtype: Type of activations and of the products' operands; parameters, moments and results are float32.
     """
 
     size: int
@@ -91,13 +96,16 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """An image to a logit; if ``grown``, its first layers fade in before those of half the size.
+    """Critic that maps an image to a logit.
+
+    If ``grown``, the critic's first layers fade in before those of half the size.
 
     Attributes:
-      width: feature maps at 64 × 64 pixels; twice as many at half the side, up to eight times.
-      norm: batch, layer, none or spectral.
-      grown: whether α blends the first features with those of the downsampled image.
-      dtype: of activations and of products' operands; parameters, moments and results are float32.
+      width: Number of feature maps at 64 × 64 pixels. Each halving of the side doubles the number, up to
+        eight times the width.
+      norm: Normalisation, which is batch, layer, none or spectral.
+      grown: Whether α blends the first features with those of the downsampled image.
+      dtype: Type of activations and of the products' operands; parameters, moments and results are float32.
     """
 
     width: int = 16

@@ -1,4 +1,4 @@
-"""The layers of FID's InceptionV3 by its public checkpoint's names, and what they make of its tensors."""
+"""Layers of FID's InceptionV3 by their names in its public checkpoint, and conversion of its tensors."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -7,19 +7,19 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 
 CLASSES = 1008
-WIDTH = 2048  # of the features
-EPSILON = 1e-3  # of batch normalisation
+WIDTH = 2048  # length of the features
+EPSILON = 1e-3  # constant ε of batch normalisation
 
 
 class Layer(NamedTuple):
-    """A convolution, batch normalisation and ReLU.
+    """Sizes of a convolution that is followed by batch normalisation and ReLU.
 
     Attributes:
-      inputs: channels.
-      outputs: channels.
-      kernel: (kh, kw).
-      stride: in both directions.
-      padding: zeros above and below, left and right.
+      inputs: Number of input channels.
+      outputs: Number of output channels.
+      kernel: Height and width (kh, kw) of the kernel.
+      stride: Stride in both directions.
+      padding: Zeros (above and below, left and right).
     """
 
     inputs: int
@@ -114,14 +114,14 @@ BLOCKS = {
     "Mixed_7b": _block_e(1280),
     "Mixed_7c": _block_e(2048),
 }
-# By the names of the public checkpoint, in the graph's order.
+# All layers by their names in the public checkpoint, in the order of the graph.
 LAYERS = STEM | {
     f"{block}.{name}": layer for block, layers in BLOCKS.items() for name, layer in layers.items()
 }
 
 
 def shapes() -> dict[str, tuple[int, ...]]:
-    """Those of the public checkpoint's tensors, kernels being (outputs, inputs, kh, kw)."""
+    """Returns the shapes of the public checkpoint's tensors; kernels are (outputs, inputs, kh, kw)."""
     found: dict[str, tuple[int, ...]] = {"fc.weight": (CLASSES, WIDTH), "fc.bias": (CLASSES,)}
     for name, layer in LAYERS.items():
         found[f"{name}.conv.weight"] = (layer.outputs, layer.inputs, *layer.kernel)
@@ -131,14 +131,16 @@ def shapes() -> dict[str, tuple[int, ...]]:
 
 
 def fold(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The network's variables, batch normalisation multiplied in, in float64 until the end.
+    """Converts a checkpoint to the network's variables, folding batch normalisation into the kernels.
+
+    The computation is in float64, and its results are rounded to float32.
 
     Args:
-      state: the public checkpoint's tensors by name, see :func:`shapes`.
+      state: Tensors of the public checkpoint by name, see :func:`shapes`.
 
     Returns:
-      Of :class:`jaxgan.models.inception_v3.InceptionV3`: under "params" each layer's (kh, kw, I, O) kernel
-      and (O,) bias, float32, by the public checkpoint's names.
+      Variables of :class:`jaxgan.models.inception_v3.InceptionV3`. The entry "params" holds each layer's
+      (kh, kw, I, O) kernel and (O,) bias, float32, by their names in the public checkpoint.
     """
     params = {("fc", "kernel"): state["fc.weight"].T, ("fc_bias",): state["fc.bias"]}
     for name in LAYERS:

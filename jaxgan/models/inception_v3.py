@@ -1,12 +1,12 @@
 """InceptionV3 as FID defines it: the TensorFlow graph of 2015-12-05, for inference.
 
-It is not the network of the paper in all points. The average pools of its blocks do not count the padding,
-the last block takes a maximum where the paper averages, there are 1008 logits, and the resize in front is
-TensorFlow 1's (:func:`jaxgan.ops.resize.tensorflow1`).
+This network differs from that of the paper. The average pools of its blocks do not count the padding, the
+last block takes a maximum where the paper averages, there are 1008 logits, and images are resized by
+TensorFlow 1's method (:func:`jaxgan.ops.resize.tensorflow1`).
 
 Batch normalisation is folded into the kernels (:func:`jaxgan.models.inception_layers.fold`), and 1×1
-convolutions of one input are one product. As an average pool commutes with the 1×1 convolution behind it,
-that comes first, and the pool has fewer channels.
+convolutions of the same input are one product. An average pool commutes with the 1×1 convolution that
+follows it, so the convolution is computed first, which leaves fewer channels for the pool.
 
 References:
   Szegedy et al., 2015, Rethinking the Inception Architecture for Computer Vision,
@@ -29,12 +29,15 @@ from jaxgan.ops import winograd
 
 Array = jax.Array
 
-SIZE = 299  # pixels, both sides
-THIN = 48  # channels under which minimal filtering is slower than XLA's convolution on a CPU
+SIZE = 299  # height and width of the input, in pixels
+THIN = 48  # number of channels below which minimal filtering is slower than XLA's convolution on a CPU
 
 
 def _windows(x: Array, stride: int, pad: float | None = None) -> list[Array]:
-    """The nine shifted images whose maximum or sum is a 3×3 pool; XLA's is five times as slow on a CPU."""
+    """Returns the nine shifted images whose maximum or sum is a 3×3 pool.
+
+    XLA's own pooling is slower on a CPU.
+    """
     if pad is not None:
         x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=pad)
     down, right = (stride * ((length - 3) // stride) + 1 for length in x.shape[1:3])
@@ -46,7 +49,7 @@ def _max_pool(x: Array, stride: int = 2, pad: float | None = None) -> Array:
 
 
 def _average_pool(x: Array) -> Array:
-    """3×3 means around each pixel, of the pixels that there are."""
+    """Averages the 3×3 pixels around each pixel without counting the padding."""
     counts = [np.convolve(np.ones(length), np.ones(3), "same") for length in x.shape[1:3]]
     return functools.reduce(jnp.add, _windows(x, 1, 0.0)) / np.outer(*counts)[:, :, None].astype(np.float32)
 
@@ -61,7 +64,7 @@ def _lax_conv(layer: Layer, x: Array, kernel: Array) -> Array:
 
 
 def _cpu_conv(layer: Layer, x: Array, kernel: Array) -> Array:
-    """Minimal filtering where there is something to save, in channels enough for fast products."""
+    """Applies minimal filtering if it saves products and has enough channels, else XLA's convolution."""
     if layer.stride > 1 or layer.inputs < THIN:
         return _lax_conv(layer, x, kernel)
     (_, height, width, _), (kh, kw), (top, left) = x.shape, layer.kernel, layer.padding
@@ -70,30 +73,30 @@ def _cpu_conv(layer: Layer, x: Array, kernel: Array) -> Array:
 
 
 class FoldedConv(nn.Module):
-    """A convolution with batch normalisation folded into its kernel and bias, and ReLU.
+    """Convolution and ReLU, with batch normalisation folded into the kernel and the bias.
 
     Attributes:
-      layer: its sizes.
+      layer: Sizes of the layer.
     """
 
     layer: Layer
 
     def setup(self) -> None:
-        """Declares the parameters, which :func:`_products` reads too."""
+        """Declares the parameters, which :func:`_products` also reads."""
         layer = self.layer
         shape = (*layer.kernel, layer.inputs, layer.outputs)
         self.kernel = self.param("kernel", nn.initializers.he_normal(), shape)
         self.bias = self.param("bias", nn.initializers.zeros_init(), (layer.outputs,))
 
     def __call__(self, x: Array) -> Array:
-        """Maps (B, H, W, I) images to (B, H', W', O), none negative."""
+        """Maps (B, H, W, I) images to non-negative (B, H', W', O) features."""
         direct = functools.partial(_lax_conv, self.layer)
         on_cpu = functools.partial(_cpu_conv, self.layer)
         return nn.relu(lax.platform_dependent(x, self.kernel, cpu=on_cpu, default=direct) + self.bias)
 
 
 def _products(convs: list[FoldedConv], x: Array) -> list[Array]:
-    """1×1 convolutions of one input, before ReLU, as one product."""
+    """Computes 1×1 convolutions of the same input, before ReLU, as one product."""
     kernel = jnp.concatenate([conv.kernel[0, 0] for conv in convs], 1)
     bias = jnp.concatenate([conv.bias for conv in convs])
     y = jnp.matmul(x, kernel, precision=lax.Precision.HIGHEST) + bias
@@ -102,10 +105,10 @@ def _products(convs: list[FoldedConv], x: Array) -> list[Array]:
 
 
 class _Block(nn.Module):
-    """The convolutions of one of the graph's blocks, by the public checkpoint's names.
+    """Convolutions of one block of the graph, by their names in the public checkpoint.
 
     Attributes:
-      layers: their sizes.
+      layers: Sizes of the layers by name.
     """
 
     layers: Mapping[str, Layer]
@@ -124,10 +127,13 @@ class _Block(nn.Module):
 
 
 class BlockA(_Block):
-    """Two 3×3 in place of a 5×5, a 5×5, a 1×1 and an average pool, side by side (the paper's figure 5)."""
+    """Parallel branches: two 3×3 convolutions, a 5×5, a 1×1 and an average pool (the paper's figure 5).
+
+    The two 3×3 convolutions replace another 5×5.
+    """
 
     def __call__(self, x: Array) -> Array:
-        """Maps (B, H, W, C) to as many pixels."""
+        """Maps (B, H, W, C) to (B, H, W, C')."""
         names = ("branch1x1", "branch5x5_1", "branch3x3dbl_1", "branch_pool")
         *thin, pool = self._split(x, *names)
         one, five, three = map(nn.relu, thin)
@@ -137,7 +143,7 @@ class BlockA(_Block):
 
 
 class BlockB(_Block):
-    """Halves the sides, 35 to 17 pixels, by strided convolutions and a pool (the paper's figure 10)."""
+    """Strided convolutions and a pool that reduce sides from 35 to 17 pixels (the paper's figure 10)."""
 
     def __call__(self, x: Array) -> Array:
         """Maps (B, 35, 35, C) to (B, 17, 17, C')."""
@@ -147,10 +153,10 @@ class BlockB(_Block):
 
 
 class BlockC(_Block):
-    """7×7 convolutions as 1×7 and 7×1 (the paper's figure 6)."""
+    """Convolutions of 7×7, factorised into 1×7 and 7×1 (the paper's figure 6)."""
 
     def __call__(self, x: Array) -> Array:
-        """Maps (B, H, W, C) to as many pixels."""
+        """Maps (B, H, W, C) to (B, H, W, C')."""
         names = ("branch1x1", "branch7x7_1", "branch7x7dbl_1", "branch_pool")
         *thin, pool = self._split(x, *names)
         one, seven, double = map(nn.relu, thin)
@@ -160,7 +166,7 @@ class BlockC(_Block):
 
 
 class BlockD(_Block):
-    """Halves the sides, 17 to 8 pixels."""
+    """Strided convolutions and a pool that reduce the sides from 17 to 8 pixels."""
 
     def __call__(self, x: Array) -> Array:
         """Maps (B, 17, 17, C) to (B, 8, 8, C')."""
@@ -171,16 +177,16 @@ class BlockD(_Block):
 
 
 class BlockE(_Block):
-    """1×3 and 3×1 side by side (the paper's figure 7).
+    """Parallel 1×3 and 3×1 convolutions (the paper's figure 7).
 
     Attributes:
-      maximum: whether it pools by maximum, as only FID's last block does, instead of by average.
+      maximum: Whether the block pools by maximum instead of by average; only FID's last block does so.
     """
 
     maximum: bool = False
 
     def __call__(self, x: Array) -> Array:
-        """Maps (B, H, W, C) to as many pixels."""
+        """Maps (B, H, W, C) to (B, H, W, C')."""
         names = ["branch1x1", "branch3x3_1", "branch3x3dbl_1"] + ["branch_pool"] * (not self.maximum)
         products = self._split(x, *names)
         if self.maximum:
@@ -210,22 +216,25 @@ _KINDS: dict[str, Callable[..., nn.Module]] = {
     "Mixed_7b": BlockE,
     "Mixed_7c": functools.partial(BlockE, maximum=True),
 }
-_KEPT = ("Mixed_6e", "Mixed_7c")  # blocks whose channels' means are features, besides the stem's
+_KEPT = ("Mixed_6e", "Mixed_7c")  # blocks whose channel means are outputs, in addition to those of the stem
 
 
 class InceptionV3(nn.Module):
-    """Features and logits; its parameters are what :func:`jaxgan.models.inception_layers.fold` gives."""
+    """Network that returns features and logits.
+
+    The function :func:`jaxgan.models.inception_layers.fold` provides the network's parameters.
+    """
 
     @nn.compact
     def __call__(self, x: Array) -> dict[str, Array]:
-        """Maps images that are resized and scaled already.
+        """Maps images that have been resized and scaled to features and logits.
 
         Args:
-          x: (B, 299, 299, 3) in [−1, 1).
+          x: Images (B, 299, 299, 3) in [−1, 1).
 
         Returns:
-          "64", "192", "768" and "2048", channels' means, (B, that many); "features", which are "2048";
-          "logits" and "logits_unbiased", (B, 1008), with and without the last layer's bias.
+          Channel means "64", "192", "768" and "2048", each of shape (B, that number); "features", which
+          equals "2048"; "logits" and "logits_unbiased", (B, 1008), with and without the last layer's bias.
         """
         outputs = {}
 

@@ -17,9 +17,9 @@ _hidden_init = nn.initializers.he_normal()
 
 
 class Generator(nn.Module):
-    """Latents through ReLU layers to samples; images (three axes) end in tanh, points are unbounded.
+    """Generator of ReLU layers; images (three axes) end in tanh, points are unbounded.
 
-    Activations and products' operands are of ``dtype``, parameters and samples float32.
+    Activations and the products' operands have type ``dtype``; parameters and samples are float32.
 
     References:
       Goodfellow et al., 2014, https://arxiv.org/abs/1406.2661
@@ -41,11 +41,12 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """Samples through leaky ReLU layers (slope 0.2) to one logit each.
+    """Critic of leaky ReLU layers (slope 0.2) with one logit per sample.
 
-    Activations and products' operands are of ``dtype``, parameters and logits float32. The features of a
-    ``minibatch`` layer, see :class:`jaxgan.layers.minibatch.Minibatch`, join those that enter the last
-    hidden layer. What enters the logit is sown as ``features`` into ``intermediates``.
+    Activations and the products' operands have type ``dtype``; parameters and logits are float32. The
+    features of a ``minibatch`` layer, see :class:`jaxgan.layers.minibatch.Minibatch`, are appended to the
+    inputs of the last hidden layer. The inputs of the output layer are sown as ``features`` into
+    ``intermediates``.
     """
 
     hidden: Sequence[int] = (128, 128, 128)
@@ -65,10 +66,11 @@ class Critic(nn.Module):
 
 
 class AutoEncoder(nn.Module):
-    """Samples through ELU layers to a code and back, the layers in reverse: BEGAN's critic.
+    """BEGAN's critic: ELU layers that encode samples and, in reverse order, decode them.
 
-    Activations and products' operands are of ``dtype``, parameters and reconstructions float32. The code
-    has to be narrower than the data: else everything is reconstructed, whether real or not.
+    Activations and the products' operands have type ``dtype``; parameters and reconstructions are float32.
+    The code must be narrower than the data, because otherwise the network reconstructs everything, whether
+    real or not.
 
     References:
       Berthelot et al., 2017, BEGAN, section 3.5, https://arxiv.org/abs/1703.10717
@@ -92,15 +94,15 @@ class AutoEncoder(nn.Module):
 
 
 class VariationalAutoEncoder(nn.Module):
-    """An encoder to the mean and variance of a code, and a decoder back: ReLU layers both ways.
+    """Encoder to the mean and variance of a code and a decoder, both of ReLU layers.
 
-    Activations and products' operands are of ``dtype``, parameters and results float32. Without hidden
-    layers it is linear: probabilistic PCA's model, if the likelihood is Gaussian.
+    Activations and the products' operands have type ``dtype``; parameters and results are float32. Without
+    hidden layers the network is linear: with a Gaussian likelihood it is the model of probabilistic PCA.
 
     Attributes:
-      shape: of one sample.
-      latent_dim: length of a code.
-      hidden: widths of the encoder's layers; the decoder's are the same in reverse.
+      shape: Shape of one sample.
+      latent_dim: Length of a code.
+      hidden: Widths of the encoder's hidden layers; the decoder has the same widths in reverse.
 
     References:
       Kingma and Welling, 2014, Auto-Encoding Variational Bayes, https://arxiv.org/abs/1312.6114
@@ -112,19 +114,19 @@ class VariationalAutoEncoder(nn.Module):
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
-        """Names the layers."""
+        """Declares the layers."""
         self.encoder = [self._layer(features) for features in self.hidden]
         self.code = Dense(2 * self.latent_dim, dtype=self.dtype)
         self.decoder = [self._layer(features) for features in reversed(self.hidden)]
         self.output = Dense(math.prod(self.shape), dtype=self.dtype)
-        # Of a Gaussian likelihood; idle in a Bernoulli one.
+        # The standard deviation is that of a Gaussian likelihood; a Bernoulli likelihood does not use it.
         self.log_std = self.param("log_std", nn.initializers.zeros, ())
 
     def _layer(self, features: int) -> Dense:
         return Dense(features, kernel_init=_hidden_init, dtype=self.dtype)
 
     def encode(self, x: Array, train: bool) -> tuple[Array, Array]:
-        """Maps (B, ...) samples to the mean and the log-variance of their codes, (B, latent_dim) each."""
+        """Maps (B, ...) samples to the mean and the log-variance of their codes, each (B, latent_dim)."""
         y = x.reshape(x.shape[0], -1)
         for layer in self.encoder:
             y = nn.relu(layer(y, train))
@@ -139,30 +141,30 @@ class VariationalAutoEncoder(nn.Module):
         return self.output(y, train).astype(jnp.float32).reshape(-1, *self.shape)
 
     def __call__(self, x: Array, train: bool) -> Array:
-        """Maps samples to what the means of their codes decode to."""
+        """Maps samples to the decoded means of their codes."""
         return self.decode(self.encode(x, train)[0], train)
 
 
 class Translators(nn.Module):
-    """Two generators of points, one a direction between two domains: residual, x + MLP(x).
+    """Two residual generators x + MLP(x), one per direction between two domains of points.
 
     Attributes:
-      hidden: widths of each generator's ReLU layers.
+      hidden: Widths of each generator's ReLU layers.
     """
 
     hidden: Sequence[int] = (64, 64)
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
-        """Names the two networks."""
+        """Declares the two networks."""
         self.to_a, self.to_b = (Translator(self.hidden, self.dtype) for _ in range(2))
 
     def a_to_b(self, x: Array, train: bool) -> Array:
-        """Maps (B, dim) samples of domain a to the other."""
+        """Translates (B, dim) samples of domain a to domain b."""
         return self.to_b(x, train)
 
     def b_to_a(self, x: Array, train: bool) -> Array:
-        """Maps (B, dim) samples of domain b to the other."""
+        """Translates (B, dim) samples of domain b to domain a."""
         return self.to_a(x, train)
 
     def __call__(self, a: Array, b: Array, train: bool) -> tuple[Array, Array]:
@@ -171,7 +173,7 @@ class Translators(nn.Module):
 
 
 class Translator(nn.Module):
-    """Points to points of the same space: x + MLP(x), through ReLU layers."""
+    """Residual network x + MLP(x) of ReLU layers, from points to points of the same space."""
 
     hidden: Sequence[int]
     dtype: Any = jnp.float32
@@ -186,19 +188,19 @@ class Translator(nn.Module):
 
 
 class DomainCritics(nn.Module):
-    """Two critics, one a domain.
+    """Two critics, one per domain.
 
     Attributes:
-      hidden: widths of each critic's layers.
+      hidden: Widths of each critic's layers.
     """
 
     hidden: Sequence[int] = (64, 64)
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
-        """Names the two networks."""
+        """Declares the two networks."""
         self.of_a, self.of_b = (Critic(self.hidden, self.dtype) for _ in range(2))
 
     def __call__(self, a: Array, b: Array, train: bool) -> tuple[Array, Array]:
-        """Maps samples of both domains to the logits of their critics, (B,) each."""
+        """Maps samples of both domains to the logits of their critics, each (B,)."""
         return self.of_a(a, train), self.of_b(b, train)

@@ -1,4 +1,4 @@
-"""DCGAN told the labels: conditional batch normalisation in the generator, projection in the critic.
+"""Class-conditional DCGAN with conditional batch normalisation in the generator and a projection critic.
 
 References:
   Miyato and Koyama, 2018, cGANs with Projection Discriminator, https://arxiv.org/abs/1802.05637
@@ -21,15 +21,15 @@ _kernel_init = nn.initializers.normal(0.02)
 
 
 class Generator(nn.Module):
-    """DCGAN's generator, with a scale and a shift per class in each of its batch normalisations.
+    """DCGAN's generator with a scale and a shift per class in each of its batch normalisations.
 
     Attributes:
-      size: side of the image in pixels.
-      channels: colour channels of the image.
-      classes: how many labels there are.
-      width: feature maps in the last hidden layer; the first has width·2^(doublings − 1).
-      kernel_size: of every fractionally-strided convolution (stride 2).
-      dtype: of activations and of products' operands; parameters, moments and results are float32.
+      size: Side of the image in pixels.
+      channels: Number of colour channels of the image.
+      classes: Number of labels.
+      width: Number of feature maps in the last hidden layer; the first has width·2^(doublings − 1).
+      kernel_size: Side of the kernel of every fractionally-strided convolution (stride 2), in pixels.
+      dtype: Type of activations and of the products' operands; parameters, moments and results are float32.
     """
 
     size: int
@@ -60,13 +60,13 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """DCGAN's critic, spectrally normalised, whose logit is ψ(φ(x)) + ⟨v_y, φ(x)⟩.
+    """DCGAN's critic with spectral normalisation, whose logit is ψ(φ(x)) + ⟨v_y, φ(x)⟩.
 
     Attributes:
-      classes: how many labels there are.
-      width: feature maps in the first layer.
-      kernel_size: of every strided convolution (stride 2).
-      dtype: of activations and of products' operands; parameters, moments and results are float32.
+      classes: Number of labels.
+      width: Number of feature maps in the first layer.
+      kernel_size: Side of the kernel of every strided convolution (stride 2), in pixels.
+      dtype: Type of activations and of the products' operands; parameters, moments and results are float32.
     """
 
     classes: int

@@ -1,9 +1,11 @@
-"""Residual networks for GANs: a generator that upsamples and a critic that pools, of constant width.
+"""Residual networks of constant width for GANs: a generator that upsamples and a critic that pools.
 
-They are WGAN-GP's CIFAR-10 networks, in the form that spectral normalisation made standard (its tables 4).
+The networks are WGAN-GP's for CIFAR-10, in the form that spectral normalisation made standard (table 4 of
+Miyato et al.).
 
 References:
-  Gulrajani et al., 2017, Improved Training of Wasserstein GANs, appendix F, https://arxiv.org/abs/1704.00028
+  Gulrajani et al., 2017, Improved Training of Wasserstein GANs, appendix F,
+  https://arxiv.org/abs/1704.00028
   Miyato et al., 2018, Spectral Normalization for GANs, appendix B.4, https://arxiv.org/abs/1802.05957
 """
 
@@ -21,16 +23,16 @@ Array = jax.Array
 
 SIZES = (16, 32, 64, 128)
 
-# Glorot's, with gain √2 for the layers under ReLUs and 1 for the shortcuts.
+# Both are Glorot initialisers, with gain √2 for the layers under ReLUs and 1 for the shortcuts.
 _block_init = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")
 _shortcut_init = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
 
 
 def check(size: int, norm: str, width: int) -> None:
-    """Refuses what the two networks below cannot be built with.
+    """Validates the settings of the two networks below.
 
     Raises:
-      SetupError: the size or norm is unknown, or the width not positive.
+      SetupError: The size or the norm is unknown, or the width is not positive.
     """
     if size not in SIZES:
         raise unknown("image size", size, SIZES)
@@ -41,7 +43,7 @@ def check(size: int, norm: str, width: int) -> None:
 
 
 class GeneratorBlock(nn.Module):
-    """Norm, ReLU, upsampling, convolution, norm, ReLU, convolution, about a shortcut."""
+    """Residual block: norm, ReLU, upsampling, convolution, norm, ReLU, convolution; with a shortcut."""
 
     features: int
     norm: str
@@ -56,14 +58,14 @@ class GeneratorBlock(nn.Module):
         y = UpsampleConv(*block)(y, train)
         y = nn.relu(Norm(self.norm)(y, train))
         y = Conv(*block)(y, train)
-        # A 1 × 1 convolution and upsampling change places freely; small images first is cheaper.
+        # A 1 × 1 convolution commutes with upsampling and is cheaper on the smaller images.
         return y + upsample_nearest(Conv(*shortcut, kernel_size=1)(x, train))
 
 
 class CriticBlock(nn.Module):
-    """ReLU, convolution, ReLU, convolution, mean pooling if ``pool``, about a shortcut.
+    """Residual block of twice norm, ReLU and convolution, mean-pooled if ``pool``, with a shortcut.
 
-    The ``first`` block has images for input and no activation on them.
+    The ``first`` block takes images and applies neither a norm nor an activation to them.
     """
 
     features: int
@@ -74,7 +76,7 @@ class CriticBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """Maps (B, H, W, I) to (B, H, W, features), half as high and wide if pooled."""
+        """Maps (B, H, W, I) to (B, H, W, features), with half the height and width if ``pool``."""
         block = (self.features, True, self.norm == "spectral", _block_init, self.dtype)
         shortcut = (*block[:3], _shortcut_init, self.dtype)
         y = x if self.first else nn.relu(Norm(self.norm)(x, train))
@@ -90,14 +92,14 @@ class CriticBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """A code to an image, doubling the side at every block.
+    """Generator that maps a code to an image, doubling the side in every block.
 
     Attributes:
-      size: side of the image in pixels, one of ``SIZES``.
-      channels: colour channels of the image.
-      width: feature maps of every block (the papers: 256, or 128).
-      norm: batch, layer, none or spectral.
-      dtype: of activations and of products' operands; parameters, moments and results are float32.
+      size: Side of the image in pixels, one of ``SIZES``.
+      channels: Number of colour channels of the image.
+      width: Number of feature maps of every block (256 or 128 in the papers).
+      norm: Normalisation, which is batch, layer, none or spectral.
+      dtype: Type of activations and of the products' operands; parameters, moments and results are float32.
     """
 
     size: int
@@ -119,14 +121,16 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """An image to a logit: blocks that pool down to 8 × 8 pixels, two more, ReLU, sum over pixels, dense.
+    """Critic that maps an image to a logit.
 
-    What enters the logit is sown as ``features`` into ``intermediates``.
+    Blocks that pool reduce the image to 8 × 8 pixels; two more blocks, a ReLU, a sum over pixels and a
+    dense layer follow. The inputs of the dense layer are sown as ``features`` into ``intermediates``.
 
     Attributes:
-      width: feature maps of every block (the papers: 128).
-      norm: layer, none or spectral; batch for objectives whose critic may mix samples.
-      dtype: of activations and of products' operands; parameters, moments and results are float32.
+      width: Number of feature maps of every block (128 in the papers).
+      norm: Normalisation, which is layer, none or spectral, or batch for objectives whose critic may mix
+        samples.
+      dtype: Type of activations and of the products' operands; parameters, moments and results are float32.
     """
 
     width: int = 128

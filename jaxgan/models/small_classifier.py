@@ -1,7 +1,7 @@
-"""A small classifier of 28×28 pictures, whose last features stand for them where Inception's would not.
+"""Small classifier of 28×28 images, whose features replace Inception's where those are unsuitable.
 
-Two strided convolutions as in a DCGAN's critic, then a layer of features and the logits: what runs fast on
-a CPU (:mod:`jaxgan.ops.conv`) and is trained in a minute or two.
+The classifier has two strided convolutions, as in a DCGAN's critic, followed by a layer of features and a
+layer of logits. These layers run and train quickly on a CPU (:mod:`jaxgan.ops.conv`).
 """
 
 import flax.linen as nn
@@ -13,12 +13,12 @@ Array = jax.Array
 
 
 class Classifier(nn.Module):
-    """Images to features and logits.
+    """Network that maps images to features and logits.
 
     Attributes:
-      classes: how many.
-      width: feature maps after the first convolution; twice as many after the second.
-      features: length of the features.
+      classes: Number of classes.
+      width: Number of feature maps after the first convolution; the second has twice as many.
+      features: Length of the features.
     """
 
     classes: int = 10
@@ -27,7 +27,7 @@ class Classifier(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> dict[str, Array]:
-        """Maps (B, H, W, C) images in [−1, 1] to "features" (B, features), none negative, and "logits"."""
+        """Maps (B, H, W, C) images in [−1, 1] to non-negative "features" (B, features) and to "logits"."""
         for i in range(2):
             x = Conv(self.width * 2**i, use_bias=False, kernel_size=4, stride=2)(x, train)
             x = nn.relu(Norm("batch")(x, train))

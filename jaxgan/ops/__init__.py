@@ -1,1 +1,1 @@
-"""Array functions that layers are built from."""
+"""Array functions from which the layers are built."""

@@ -1,4 +1,4 @@
-"""Batch normalisation, with its derivative written out."""
+"""Batch normalisation with a hand-written derivative."""
 
 import functools
 from collections.abc import Callable
@@ -16,26 +16,28 @@ Initializer = Callable[..., Array]
 def _moments(x: Array) -> tuple[Array, Array]:
     x, axes = x.astype(jnp.float32), tuple(range(x.ndim - 1))
     mean, square = parallel.global_mean((jnp.mean(x, axes), jnp.mean(jnp.square(x), axes)))
-    return mean, jnp.maximum(square - jnp.square(mean), 0.0)  # rounding may take it below
+    # Rounding may make the difference negative.
+    return mean, jnp.maximum(square - jnp.square(mean), 0.0)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def batch_norm(x: Array, scale: Array, bias: Array, epsilon: float) -> tuple[Array, Array, Array]:
-    """y = scale · (x − mean) / √(var + ε) + bias, by the batch's own mean and variance.
+    """Normalises a batch by its own mean and variance, then scales and shifts it.
 
-    All of it is computed in float32, and y rounded to the type of x.
+    y = scale · (x − mean) / √(var + ε) + bias
 
-    Its derivative is written out below: it keeps fewer arrays than the one JAX would derive.
+    All computations are in float32, and y is rounded to the type of x. The derivative is written out below
+    because it keeps fewer arrays than the derivative that JAX would generate.
 
     Args:
-      x: (B, ..., C).
-      scale: (C,).
-      bias: (C,).
-      epsilon: ε.
+      x: Inputs, (B, ..., C).
+      scale: Scale of each channel, (C,).
+      bias: Bias of each channel, (C,).
+      epsilon: Constant ε that is added to the variance.
 
     Returns:
-      y, as x in shape and type, and the biased mean and variance over all axes but the last, (C,) each, in
-      float32. No gradient flows through the latter two.
+      Output y, with the shape and type of x, and the batch's mean and biased variance over all axes but the
+      last, each (C,) in float32. No gradient flows through the mean and the variance.
 
     References:
       Ioffe & Szegedy, 2015, https://arxiv.org/abs/1502.03167
@@ -61,7 +63,7 @@ def _batch_norm_backward(
     g_mean, g_normal = jnp.mean(g, axes), jnp.mean(g * normal, axes)
     count = x.size // x.shape[-1]
     d_scale, d_bias = count * g_normal, count * g_mean
-    # The batch's moments depend on every sample, wherever it lies.
+    # The moments depend on every sample of the global batch, so these means run over all devices.
     g_mean, g_normal = parallel.global_mean((g_mean, g_normal))
     dx = scale * inverse * (g - g_mean - normal * g_normal)
     return dx.astype(x.dtype), d_scale, d_bias

@@ -1,16 +1,17 @@
-"""Strided convolution, its transpose and its kernel correlation, each other's derivatives.
+"""Strided convolution, its transpose and its kernel correlation, which are each other's derivatives.
 
-The three are one trilinear form read three ways, for images x, kernels w and outputs y:
+The three maps are one trilinear form read in three ways, for images x, kernels w and outputs y:
 
     ⟨conv(x, w), y⟩  =  ⟨x, transpose(y, w)⟩  =  ⟨w, correlate(x, y)⟩
 
-so the derivative of each in either argument is one of the other two. Saying so keeps derivatives of every
-order inside this file, and what computes the form fast computes them all. On GPU and TPU that is XLA's own
-convolution. On CPU, where its kernel gradients and transposes find no fast kernel, it is Winograd's minimal
-filtering or, for few channels, one matrix product (:mod:`jaxgan.ops.winograd`): measured by
-``python -m benchmarks.convolutions``.
+The derivative of each map in either argument is therefore one of the other two. Declaring the derivatives
+this way keeps all orders of differentiation inside this file, so that a fast implementation of the form
+makes all of them fast. On GPU and TPU we use XLA's own convolution. On CPU XLA has no fast kernels for
+kernel gradients and transposes, so we use Winograd's minimal filtering or, for few channels, one matrix
+product (:mod:`jaxgan.ops.winograd`). The benchmark ``python -m benchmarks.convolutions`` compares the
+implementations.
 
-Derivatives are reverse-mode (``jax.grad``, nested as often as wanted); ``jax.jvp`` is not defined.
+Only reverse-mode derivatives are defined (``jax.grad``, nested to any depth), not ``jax.jvp``.
 """
 
 import functools
@@ -27,15 +28,17 @@ Array = jax.Array
 
 
 class Geometry(NamedTuple):
-    """What fixes the three maps, hashable so that it may be static.
+    """Sizes, stride, padding and groups that define the three maps.
+
+    A geometry is hashable, so that it can be a static argument.
 
     Attributes:
-      size: (H, W) of x, in pixels.
-      kernel: (kh, kw) of w, in pixels.
-      stride: pixels between the windows, in both directions.
-      padding: ((top, bottom), (left, right)) zeros around x, in pixels.
-      groups: how many equal parts the channels of x, and of y, are cut into. Part i of y sees part i of x
-        alone, so the kernel is (kh, kw, I / groups, O).
+      size: Height and width (H, W) of x, in pixels.
+      kernel: Height and width (kh, kw) of w, in pixels.
+      stride: Distance between neighbouring windows in both directions, in pixels.
+      padding: Zeros ((top, bottom), (left, right)) around x, in pixels.
+      groups: Number of equal parts into which the channels of x and of y are split. Part i of y depends on
+        part i of x only, so the kernel is (kh, kw, I / groups, O).
     """
 
     size: tuple[int, int]
@@ -46,7 +49,7 @@ class Geometry(NamedTuple):
 
     @property
     def out(self) -> tuple[int, int]:
-        """(H', W') of y, in pixels."""
+        """Height and width (H', W') of y, in pixels."""
         height, width = (
             (side + sum(padding) - window) // self.stride + 1
             for side, window, padding in zip(self.size, self.kernel, self.padding, strict=True)
@@ -55,7 +58,10 @@ class Geometry(NamedTuple):
 
 
 def same(size: Sequence[int], kernel: Sequence[int], stride: int) -> Geometry:
-    """The geometry whose output is ⌈size / stride⌉, the smaller half of the padding first."""
+    """Returns the geometry with padding SAME, whose output has size ⌈size / stride⌉.
+
+    If the total padding is odd, the smaller half comes first.
+    """
 
     def pad(length: int, window: int) -> tuple[int, int]:
         total = max((-(-length // stride) - 1) * stride + window - length, 0)
@@ -65,14 +71,15 @@ def same(size: Sequence[int], kernel: Sequence[int], stride: int) -> Geometry:
     return Geometry((size[0], size[1]), (kernel[0], kernel[1]), stride, padding)
 
 
-# Channels (times stride², over phases) under which α² products are too thin to be worth it.
+# With fewer channels (times stride², because phases become channels), the α² products of minimal filtering
+# are too thin to be fast.
 THIN = 64
-# Taps (over phases) above which minimal filtering loses more than 1e-5 in float32.
+# With more taps per phase, minimal filtering loses more than 1e-5 in float32.
 MOST_TAPS = 5
 
 
 def _tiling(geometry: Geometry, inputs: int) -> winograd.Tiling | None:
-    """How to cut a convolution up on a CPU; None if XLA's own is the best there is."""
+    """Returns the tiling of a convolution on a CPU, or None if XLA's own convolution is the best choice."""
     taps = max(-(-window // geometry.stride) for window in geometry.kernel)
     if taps == 1 or inputs * geometry.stride**2 < THIN or min(geometry.out) == 1:
         m = 1
@@ -85,7 +92,7 @@ def _tiling(geometry: Geometry, inputs: int) -> winograd.Tiling | None:
 
 
 def _mirrored(geometry: Geometry) -> Geometry:
-    """The geometry in which images and outputs have changed places, for stride 1."""
+    """Returns the geometry in which images and outputs have swapped roles, for stride 1."""
     padding = tuple(
         (window - 1 - low, window - 1 - high)
         for window, (low, high) in zip(geometry.kernel, geometry.padding, strict=True)
@@ -121,13 +128,14 @@ def _lax_correlate(x: Array, y: Array, geometry: Geometry) -> Array:
     return out
 
 
-# A group of few channels makes products too thin to be fast. So neighbouring groups are computed together,
-# as one of up to this many channels whose kernel is zero between them. Wider ones multiply too many zeros.
+# Matrix products for a group of few channels are too thin to be fast. Neighbouring groups are therefore
+# computed together, as a block of at most this many channels whose kernel is zero between groups. Wider
+# blocks would multiply too many zeros.
 BLOCK = 64
 
 
 def _blocks(geometry: Geometry, inputs: int) -> tuple[int, int]:
-    """Into how many blocks the groups are put, and how many a block, for ``inputs`` channels a group."""
+    """Returns the number of blocks and of groups per block, for ``inputs`` channels per group."""
     fitting = [m for m in range(1, geometry.groups + 1) if geometry.groups % m == 0 and m * inputs <= BLOCK]
     members = max(fitting, default=1)
     return geometry.groups // members, members
@@ -146,14 +154,17 @@ def _diagonal(members: int, w: Array) -> Array:
 
 
 def _to_blocks(w: Array, blocks: int, members: int) -> Array:
-    """(kh, kw, I, O) kernels of groups to (kh, kw, members·I, blocks, O / blocks), zero between groups."""
+    """Converts (kh, kw, I, O) kernels of groups to (kh, kw, members·I, blocks, O / blocks).
+
+    The entries between different groups are zero.
+    """
     kh, kw, inputs, _ = w.shape
     w = w.reshape(kh, kw, 1, inputs, blocks, members, -1) * _diagonal(members, w)
     return w.reshape(kh, kw, members * inputs, blocks, -1)
 
 
 def _from_blocks(w: Array, members: int) -> Array:
-    """The transpose of :func:`_to_blocks`, which keeps what belongs to one group."""
+    """Applies the transpose of :func:`_to_blocks`, which keeps the entries within groups."""
     kh, kw, inputs, blocks, _ = w.shape
     w = w.reshape(kh, kw, members, inputs // members, blocks, members, -1) * _diagonal(members, w)
     return jnp.sum(w, 2).reshape(kh, kw, inputs // members, -1)
@@ -208,10 +219,14 @@ def _cpu_correlate(x: Array, y: Array, geometry: Geometry) -> Array:
 
 
 def _on_platform(cpu: Callable[..., Array], default: Callable[..., Array]) -> Callable[..., Array]:
-    """Chooses when the program is compiled, so that one program serves all."""
+    """Returns a function that chooses the implementation when the program is compiled.
+
+    The same traced program therefore serves every platform.
+    """
 
     def dispatch(a: Array, b: Array, geometry: Geometry) -> Array:
-        if a.dtype != jnp.float32:  # in bfloat16 minimal filtering's sums cost too much precision
+        # In bfloat16 the sums of minimal filtering would lose too much precision.
+        if a.dtype != jnp.float32:
             return default(a, b, geometry)
         return lax.platform_dependent(
             a, b, cpu=lambda a, b: cpu(a, b, geometry), default=lambda a, b: default(a, b, geometry)
@@ -227,52 +242,51 @@ _correlate = _on_platform(_cpu_correlate, _lax_correlate)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def conv(x: Array, w: Array, geometry: Geometry) -> Array:
-    """Convolution (cross-correlation, as everywhere in deep learning).
+    """Computes a convolution (a cross-correlation, as is usual in deep learning).
 
     Args:
-      x: (B, H, W, I) images.
-      w: (kh, kw, I / groups, O) kernel.
-      geometry: see :func:`same`.
+      x: Images, (B, H, W, I).
+      w: Kernel, (kh, kw, I / groups, O).
+      geometry: Geometry of the convolution, see :func:`same`.
 
     Returns:
-      (B, H', W', O).
+      Outputs, (B, H', W', O).
     """
     return _conv(x, w, geometry)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def transpose(y: Array, w: Array, geometry: Geometry) -> Array:
-    """The transpose of :func:`conv` in x: a fractionally-strided convolution.
+    """Computes the transpose of :func:`conv` in x, a fractionally-strided convolution.
 
     Args:
-      y: (B, H', W', O), shaped as the convolution's output.
-      w: (kh, kw, I / groups, O) kernel, shaped as the convolution's.
-      geometry: that of the convolution, so ``geometry.size`` is this map's output size.
+      y: Array with the shape of the convolution's output, (B, H', W', O).
+      w: Kernel with the shape of the convolution's kernel, (kh, kw, I / groups, O).
+      geometry: Geometry of the convolution; ``geometry.size`` is the size of the transpose's output.
 
     Returns:
-      (B, H, W, I).
+      Images, (B, H, W, I).
     """
     return _transpose(y, w, geometry)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def correlate(x: Array, y: Array, geometry: Geometry) -> Array:
-    """The transpose of :func:`conv` in w: the kernel that pairs images x with outputs y.
+    """Computes the transpose of :func:`conv` in w, which correlates images x with outputs y.
 
     Args:
-      x: (B, H, W, I) images.
-      y: (B, H', W', O), shaped as the convolution's output.
-      geometry: that of the convolution.
+      x: Images, (B, H, W, I).
+      y: Array with the shape of the convolution's output, (B, H', W', O).
+      geometry: Geometry of the convolution.
 
     Returns:
-      (kh, kw, I / groups, O).
+      Kernel, (kh, kw, I / groups, O).
     """
     return _correlate(x, y, geometry)
 
 
-def _keep(
-    function: Callable[..., Array],
-) -> Callable[..., Any]:  # the forward rule of all three: the operands are the residuals
+def _keep(function: Callable[..., Array]) -> Callable[..., Any]:
+    # This is the forward rule of all three maps; the operands are the residuals.
     return lambda a, b, geometry: (function(a, b, geometry), (a, b))
 
 

@@ -1,11 +1,10 @@
-"""Resampling of images by short filters, and padding by reflection.
+"""Image resampling with short filters, and padding by reflection.
 
-Filters are separable, symmetric and normalised: [1, 2, 1] / 4 or [1, 3, 3, 1] / 8 in each direction. One
-direction at a time, a filter is the sum of a few shifted images, which takes a CPU a twentieth of the time
-of a depthwise convolution. Its transpose is another such sum, also where zeros are inserted before it or
-pixels left out after it, and so are its derivatives of every order. They are reverse-mode; ``jax.jvp`` is
-not defined.
-
+The filters are separable, symmetric and normalised: [1, 2, 1] / 4 or [1, 3, 3, 1] / 8 in each direction.
+Each direction is filtered as a sum of a few shifted images, which is faster on a CPU than a depthwise
+convolution. The transpose of such a filter is another sum of shifted images, even where zeros are inserted
+before the filter or pixels are dropped after it, and so are the derivatives of every order. Only
+reverse-mode derivatives are defined, not ``jax.jvp``.
 """
 
 import functools
@@ -20,13 +19,13 @@ Array = jax.Array
 
 
 def upsample_nearest(x: Array) -> Array:
-    """Nearest-neighbour upsampling by 2: (B, H, W, C) to (B, 2H, 2W, C)."""
+    """Upsamples images by 2 by repeating pixels: (B, H, W, C) to (B, 2H, 2W, C)."""
     b, h, w, c = x.shape
     return jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c)).reshape(b, 2 * h, 2 * w, c)
 
 
 def mean_pool(x: Array) -> Array:
-    """The mean over 2 × 2 pixels: (B, 2H, 2W, C) to (B, H, W, C)."""
+    """Averages 2 × 2 pixels: (B, 2H, 2W, C) to (B, H, W, C)."""
     b, h, w, c = x.shape
     return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
 
@@ -36,14 +35,14 @@ SMOOTH = (1, 3, 3, 1)  # StyleGAN2's and R3GAN's filter, for blurring and resamp
 
 
 class _Filter(NamedTuple):
-    """A filter in one direction: insert zeros, pad, correlate with the taps, and leave pixels out.
+    """Filter along one axis that inserts zeros, pads, correlates with the taps and drops pixels.
 
     Attributes:
-      size: pixels that come in.
-      taps: the filter's values.
-      up: one pixel and up − 1 zeros for each that comes in (but no zeros after the last).
-      down: one pixel of so many goes out.
-      padding: zeros before and after; negative numbers cut off.
+      size: Number of input pixels.
+      taps: Values of the filter.
+      up: Upsampling factor; up − 1 zeros follow every input pixel except the last.
+      down: Downsampling factor; one of every ``down`` pixels is kept.
+      padding: Zeros before and after the pixels; negative numbers crop.
     """
 
     size: int
@@ -54,12 +53,12 @@ class _Filter(NamedTuple):
 
     @property
     def out(self) -> int:
-        """Pixels that go out."""
+        """Number of output pixels."""
         return ((self.size - 1) * self.up + 1 + sum(self.padding) - len(self.taps)) // self.down + 1
 
     @property
     def transposed(self) -> "_Filter":
-        """The filter that is this one's transpose, as a linear map."""
+        """Filter that is the transpose of this filter as a linear map."""
         reach = len(self.taps) - 1
         before = reach - self.padding[0]
         after = (self.size - 1) * self.up + reach - (self.out - 1) * self.down - before
@@ -68,7 +67,7 @@ class _Filter(NamedTuple):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def _apply(x: Array, along: _Filter, axis: int) -> Array:
-    """Filters x, its length ``along.size`` on this axis, in one direction."""
+    """Filters x along one axis, on which x has length ``along.size``."""
     padding = [(0, 0, 0)] * x.ndim
     padding[axis] = (*along.padding, along.up - 1)
     x = lax.pad(x, jnp.zeros((), x.dtype), padding)
@@ -110,15 +109,15 @@ def blur(
     y[i, j] = gain · Σ_kl k[k] k[l] x[i + k − before, j + l − before], zero outside x
 
     Args:
-      x: (B, H, W, C) images.
-      kernel: the K taps of a symmetric filter, of any sum: they are normalised.
-      padding: zeros (before, after) x in both directions. By default K // 2 and (K − 1) // 2, which keep
-        the size. StyleGAN2 has (1, 1) after a transposed convolution of 3 × 3 and stride 2 without padding,
-        and (2, 2) before a convolution of 3 × 3 and stride 2 without padding.
-      gain: factor on the filter: 4 after a transposed convolution of stride 2, to keep constants.
+      x: Images, (B, H, W, C).
+      kernel: Taps of a symmetric filter of length K; the taps are normalised, so they may have any sum.
+      padding: Zeros (before, after) x in both directions. The default, K // 2 and (K − 1) // 2, keeps the
+        size. StyleGAN2 uses (1, 1) after a transposed 3 × 3 convolution of stride 2 without padding, and
+        (2, 2) before a 3 × 3 convolution of stride 2 without padding.
+      gain: Factor on the filter; 4 after a transposed convolution of stride 2 preserves constants.
 
     Returns:
-      (B, H', W', C) with H' = H + before + after − K + 1, in the type of x, computed in float32.
+      Images (B, H', W', C) with H' = H + before + after − K + 1, in the type of x and computed in float32.
 
     References:
       Karras et al., 2020, Analyzing and Improving the Image Quality of StyleGAN, appendix B,
@@ -130,22 +129,23 @@ def blur(
 
 
 def upsample(x: Array, kernel: Sequence[float] = SMOOTH) -> Array:
-    """Doubles images: a zero after every pixel, then a filter of sum 4.
+    """Doubles the size of images by inserting zeros and filtering.
 
-    In one direction, for z = x with a zero after every pixel, y[n] = 2 Σ_t k[t] z[n + t − (K + 1) // 2].
-    This is the phase of StyleGAN2's ``upfirdn2d``. For [1, 3, 3, 1]
+    The filter has sum 4. In one direction, y[n] = 2 Σ_t k[t] z[n + t − (K + 1) // 2], where z is x with a
+    zero after every pixel. This is the phase of StyleGAN2's ``upfirdn2d``. For [1, 3, 3, 1]
 
         y[2i] = ¼ x[i − 1] + ¾ x[i],  y[2i + 1] = ¾ x[i] + ¼ x[i + 1]
 
-    For even K it is 4 times the transpose of :func:`downsample`. For odd K the two do not match: [1, 2, 1]
-    puts x[i] at 2i + 1 here, and ``downsample`` centres its filter at 2i. Outside x is zero.
+    For even K the map is 4 times the transpose of :func:`downsample`. For odd K the two maps do not match:
+    [1, 2, 1] puts x[i] at 2i + 1 here, while ``downsample`` centres its filter at 2i. Outside its bounds x
+    is zero.
 
     Args:
-      x: (B, H, W, C) images.
-      kernel: the K taps of a symmetric filter, of any sum: they are normalised.
+      x: Images, (B, H, W, C).
+      kernel: Taps of a symmetric filter of length K; the taps are normalised, so they may have any sum.
 
     Returns:
-      (B, 2H, 2W, C) in the type of x, computed in float32.
+      Images (B, 2H, 2W, C) in the type of x, computed in float32.
 
     References:
       Karras et al., 2020, Analyzing and Improving the Image Quality of StyleGAN, appendix B,
@@ -156,17 +156,18 @@ def upsample(x: Array, kernel: Sequence[float] = SMOOTH) -> Array:
 
 
 def downsample(x: Array, kernel: Sequence[float] = SMOOTH) -> Array:
-    """Halves images: a filter, then every other pixel.
+    """Halves the size of images by filtering and dropping every other pixel.
 
-    In one direction y[i] = Σ_t k[t] x[2i + t − (K − 1) // 2], the phase of StyleGAN2's ``upfirdn2d``. For
-    [1, 3, 3, 1] it is y[i] = (x[2i − 1] + 3 x[2i] + 3 x[2i + 1] + x[2i + 2]) / 8. Outside x is zero.
+    In one direction y[i] = Σ_t k[t] x[2i + t − (K − 1) // 2], which is the phase of StyleGAN2's
+    ``upfirdn2d``. For [1, 3, 3, 1] this is y[i] = (x[2i − 1] + 3 x[2i] + 3 x[2i + 1] + x[2i + 2]) / 8.
+    Outside its bounds x is zero.
 
     Args:
-      x: (B, H, W, C) images.
-      kernel: the K taps of a symmetric filter, of any sum: they are normalised.
+      x: Images, (B, H, W, C).
+      kernel: Taps of a symmetric filter of length K; the taps are normalised, so they may have any sum.
 
     Returns:
-      (B, ⌊H/2⌋, ⌊W/2⌋, C) in the type of x, computed in float32.
+      Images (B, ⌊H/2⌋, ⌊W/2⌋, C) in the type of x, computed in float32.
 
     References:
       Karras et al., 2020, Analyzing and Improving the Image Quality of StyleGAN, appendix B,
@@ -176,13 +177,13 @@ def downsample(x: Array, kernel: Sequence[float] = SMOOTH) -> Array:
 
 
 def reflect_pad(x: Array, n: int) -> Array:
-    """Pads images by n pixels a side, mirrored at the outermost pixel, which is not repeated.
+    """Pads images by n pixels on every side, mirrored at the outermost pixel, which is not repeated.
 
     Args:
-      x: (B, H, W, C) images, H and W greater than n.
-      n: pixels a side.
+      x: Images (B, H, W, C), with H and W greater than n.
+      n: Number of pixels on every side.
 
     Returns:
-      (B, H + 2n, W + 2n, C).
+      Padded images, (B, H + 2n, W + 2n, C).
     """
     return jnp.pad(x, ((0, 0), (n, n), (n, n), (0, 0)), mode="reflect")

@@ -1,12 +1,13 @@
-"""Spectral normalisation by power iteration, its state in the Flax collection ``spectral``.
+"""Spectral normalisation by power iteration, with its state in the Flax collection ``spectral``.
 
 A kernel W, reshaped to (−1, out), is divided by an estimate of its largest singular value σ. The state
-is the right singular vector's estimate u and the σ that came of it. Who may advance it:
+holds an estimate u of the first right singular vector and the σ that was computed from u.
 
-* one pass of an update of the player that owns the layer, whose ``apply`` has the collection as mutable;
-* every other pass in training (the rest of that update, penalties, the other player's step) reads u as
-  it is and computes σ from it and the kernel at hand, so gradients flow through σ on every pass;
-* evaluation (``train=False``) divides by the stored σ and computes nothing.
+* In each update of the player that owns the layer, one pass advances the state: the pass whose ``apply``
+  has the collection as mutable.
+* Every other pass in training (the rest of that update, penalties, the other player's step) leaves u
+  unchanged and computes σ from u and the current kernel, so that gradients flow through σ on every pass.
+* Evaluation (``train=False``) divides by the stored σ and computes nothing.
 """
 
 import flax.linen as nn
@@ -16,9 +17,11 @@ import jax.numpy as jnp
 Array = jax.Array
 
 COLLECTION = "spectral"
-# Power iterations at initialisation: without them the first steps divide by a σ far too small.
+# Number of power iterations at initialisation. Without them the first steps would divide by a σ that is far
+# too small.
 WARM_UP = 15
-_TINY = 1e-12  # inside roots and divisions, for a kernel of zeros
+# Keeps roots and divisions finite for a kernel of zeros.
+_TINY = 1e-12
 
 
 def _unit(x: Array) -> Array:
@@ -26,51 +29,52 @@ def _unit(x: Array) -> Array:
 
 
 def sigma_of(matrix: Array, u: Array) -> Array:
-    """The singular-value estimate vᵀ W u with v = W u / ‖W u‖, differentiable in W alone.
+    """Estimates the largest singular value as vᵀ W u with v = W u / ‖W u‖, differentiable in W alone.
 
     Args:
-      matrix: (m, n) matrix W.
-      u: (n,) estimate of the first right singular vector, of unit length.
+      matrix: Matrix W, (m, n).
+      u: Estimate of the first right singular vector, (n,), of unit length.
 
     Returns:
-      A scalar ‖W u‖ ≤ σ₁, whose gradient in W is v uᵀ.
+      The scalar ‖W u‖ ≤ σ₁, whose gradient in W is v uᵀ.
     """
     u = jax.lax.stop_gradient(u)
     v = jax.lax.stop_gradient(_unit(matrix @ u))
-    return v @ (matrix @ u)  # in this order the product is v's own
+    # In this order the product matrix @ u is the one that v was computed from.
+    return v @ (matrix @ u)
 
 
 def power_iteration(matrix: Array, u: Array) -> tuple[Array, Array]:
-    """One round of power iteration.
+    """Runs one round of power iteration.
 
     u ← Wᵀ W u / ‖Wᵀ W u‖,  σ = ‖W u‖
 
     Args:
-      matrix: (m, n) matrix W.
-      u: (n,) estimate of the first right singular vector.
+      matrix: Matrix W, (m, n).
+      u: Estimate of the first right singular vector, (n,).
 
     Returns:
-      The new u, (n,), with no gradient, and σ, a scalar, differentiable in W.
+      The new u, (n,), which carries no gradient, and the scalar σ, which is differentiable in W.
 
     References:
       Miyato et al., 2018, Spectral Normalization for GANs, algorithm 1, https://arxiv.org/abs/1802.05957
-      (with the other side's vector stored, as its kernels are the transposes of ours).
+      (The paper stores a left singular vector, because its kernels are the transposes of ours.)
     """
     u = jax.lax.stop_gradient(_unit(matrix.T @ _unit(matrix @ u)))
     return u, sigma_of(matrix, u)
 
 
 def normalize(module: nn.Module, kernel: Array, *, train: bool) -> Array:
-    """The kernel over its largest singular value; to be called in a module's compact method.
+    """Divides a kernel by its largest singular value; must be called in a module's compact method.
 
     Args:
-      module: the module that owns the kernel and will own the state.
-      kernel: (..., out) kernel, reshaped to (−1, out) to be measured.
-      train: whether σ is computed from the kernel (and u advanced, if the collection is mutable)
-        or read from the state.
+      module: Module that owns the kernel and will own the state.
+      kernel: Kernel (..., out), which is reshaped to (−1, out) to compute σ.
+      train: Whether σ is computed from the kernel (and u is advanced, if the collection is mutable) or read
+        from the state.
 
     Returns:
-      The normalised kernel, of the same shape.
+      The normalised kernel, with the same shape.
     """
     matrix = kernel.reshape(-1, kernel.shape[-1])
 

@@ -1,17 +1,18 @@
-"""Winograd's minimal filtering: a strided convolution, and its two transposes, as a few matrix products.
+"""Winograd's minimal filtering: a strided convolution and its two transposes as a few matrix products.
 
-A convolution of stride s is one of stride 1 between images and kernels whose s × s phases are channels
-(space to depth), of side r = ⌈k / s⌉. Cut into tiles of m × m outputs, that one needs α = m + r − 1
-products a side where the definition needs m·r, each of them a matrix product over channels:
+A convolution of stride s equals a convolution of stride 1 in which the s × s phases of the images and
+kernels are channels (space to depth) and kernels have side r = ⌈k / s⌉. In tiles of m × m outputs, the
+stride-1 convolution needs α = m + r − 1 products per side where the definition needs m·r, and each of them
+is a matrix product over channels:
 
     Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A
 
-for tiles d of the image, kernel g and tiles Y of the output. Read as a trilinear form, Σ over the α²
-entries of ⟨images(x) · kernels(w), outputs(y)⟩ with the linear maps ``images``, ``kernels`` and
-``outputs`` below, it gives the transposes in x and w for as little.
+for tiles d of the image, kernel g and tiles Y of the output. Read as a trilinear form, the sum over the α²
+entries of ⟨images(x) · kernels(w), outputs(y)⟩ with the linear maps ``images``, ``kernels`` and ``outputs``
+below, the algorithm also gives the transposes in x and in w at the same cost.
 
-With m = 1 nothing is saved and nothing added: the α² = r² products have a sum for result, and their
-operands are laid side by side as the columns of one product (im2col).
+With m = 1 minimal filtering saves nothing. The α² = r² products are then summed, so their operands are laid
+side by side as the columns of a single product (im2col).
 
 References:
   Lavin & Gray, 2015, Fast Algorithms for Convolutional Neural Networks, https://arxiv.org/abs/1509.09308
@@ -29,21 +30,23 @@ from jax import lax
 Array = jax.Array
 Matrix = tuple[tuple[float, ...], ...]
 
-# Where the polynomials of a convolution are evaluated, ∞ besides: of the small fractions those that lose
-# least in float32 (relative errors stay under 1e-5 up to α = 6, and in one direction alone up to α = 8).
+# Points at which the polynomials of a convolution are evaluated, in addition to ∞. Of the small fractions,
+# these lose the least precision in float32 (relative errors stay below 1e-5 up to α = 6, or up to α = 8 if
+# only one direction has several taps).
 POINTS = (0, 1, -1, Fraction(1, 2), -2, Fraction(-1, 2), 2)
 
 
 @functools.cache
 def matrices(m: int, r: int) -> tuple[Matrix, Matrix, Matrix]:
-    """Cook and Toom's algorithm for m outputs of a filter of r taps, in exact fractions.
+    """Computes the matrices of the Cook-Toom algorithm in exact fractions.
 
     Args:
-      m: outputs.
-      r: taps; m + r − 2 points are needed.
+      m: Number of outputs.
+      r: Number of taps of the filter; the algorithm needs m + r − 2 points.
 
     Returns:
-      A (α, m), G (α, r) and B (α, α), α = m + r − 1: Σ_j g_j d_{i+j} = Σ_p A_pi (G g)_p (B d)_p.
+      Matrices A (α, m), G (α, r) and B (α, α) with α = m + r − 1, which satisfy
+      Σ_j g_j d_{i+j} = Σ_p A_pi (G g)_p (B d)_p.
       (The paper writes Aᵀ, G and Bᵀ; here the α products are always the first axis.)
 
     >>> matrices(2, 2)[2]
@@ -51,11 +54,13 @@ def matrices(m: int, r: int) -> tuple[Matrix, Matrix, Matrix]:
     """
     alpha = m + r - 1
 
-    def powers(n: int) -> list[list[Fraction]]:  # a polynomial of n coefficients to its values, last at ∞
+    def powers(n: int) -> list[list[Fraction]]:
+        # This matrix maps the n coefficients of a polynomial to its values, the last of which is at ∞.
         finite = [[Fraction(point) ** j for j in range(n)] for point in POINTS[: alpha - 1]]
         return [*finite, [Fraction(int(j == n - 1)) for j in range(n)]]
 
-    # B is the transpose of interpolation, the inverse of powers(α): Gauss and Jordan, on [powers | 1].
+    # B is the transpose of interpolation, the inverse of powers(α), which we compute by Gauss-Jordan
+    # elimination on [powers | 1].
     rows = [row + [Fraction(int(i == j)) for j in range(alpha)] for i, row in enumerate(powers(alpha))]
     for i in range(alpha):
         pivot = next(k for k in range(i, alpha) if rows[k][i])
@@ -73,7 +78,7 @@ def matrices(m: int, r: int) -> tuple[Matrix, Matrix, Matrix]:
 
 
 def _combine(coefficients: Iterable[float], arrays: Iterable[Array]) -> Array:
-    """Σ c · a, with no operation for a coefficient of 0 or ±1."""
+    """Computes Σ c · a without any operation for coefficients of 0 and without products for ±1."""
     total = None
     for c, a in zip(coefficients, arrays, strict=True):
         if c:
@@ -88,22 +93,23 @@ def _outer(first: Sequence[float], second: Sequence[float]) -> list[float]:
 
 
 def _pad(x: Array, rows: tuple[int, int], columns: tuple[int, int]) -> Array:
-    """Zeros around (B, H, W, C) images; negative numbers cut off."""
+    """Pads (B, H, W, C) images with zeros; negative numbers crop."""
     if rows == columns == (0, 0):
         return x
     return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (*rows, 0), (*columns, 0), (0, 0, 0)])
 
 
 class Tiling(NamedTuple):
-    """How a convolution is cut up, and the six linear maps that follow from it.
+    """Tiling of a convolution, with the six linear maps that it defines.
 
     Attributes:
-      size: (H, W) of the images.
-      kernel: (kh, kw).
-      stride: s.
-      padding: (top, left) of the images.
-      out: (H', W') of the outputs.
-      m: outputs a tile in a direction of several taps; one of a single tap has nothing to save.
+      size: Height and width (H, W) of the images.
+      kernel: Height and width (kh, kw) of the kernel.
+      stride: Stride s.
+      padding: Zeros above and to the left of the images, (top, left).
+      out: Height and width (H', W') of the outputs.
+      m: Outputs per tile in a direction with several taps. A direction with a single tap is not tiled,
+        because minimal filtering saves nothing there.
     """
 
     size: tuple[int, int]
@@ -115,28 +121,29 @@ class Tiling(NamedTuple):
 
     @property
     def taps(self) -> tuple[int, int]:
-        """The side r of the kernel over phases, in both directions."""
+        """Side r of the kernel over phases, in both directions."""
         return -(-self.kernel[0] // self.stride), -(-self.kernel[1] // self.stride)
 
     @property
     def step(self) -> tuple[int, int]:
-        """Outputs a tile, in both directions."""
+        """Outputs per tile, in both directions."""
         rows, columns = self.taps
         return self.m if rows > 1 else 1, self.m if columns > 1 else 1
 
     @property
     def tiles(self) -> tuple[int, int]:
-        """How many tiles cover the outputs."""
+        """Number of tiles that cover the outputs, in both directions."""
         return -(-self.out[0] // self.step[0]), -(-self.out[1] // self.step[1])
 
     @property
     def sides(self) -> tuple[int, int]:
-        """α in both directions: the side of a tile of the image, in phases."""
+        """Side α of a tile of the image, in phases, in both directions."""
         (rows, columns), (down, right) = self.taps, self.step
         return down + rows - 1, right + columns - 1
 
     @property
-    def _phased(self) -> tuple[int, int]:  # the sides that the tiles cover, in phases
+    def _phased(self) -> tuple[int, int]:
+        # These are the height and width that the tiles cover, in phases.
         (rows, columns), (th, tw), (down, right) = self.taps, self.tiles, self.step
         return down * th + rows - 1, right * tw + columns - 1
 
@@ -145,7 +152,7 @@ class Tiling(NamedTuple):
         return matrices(down, rows)[which], matrices(right, columns)[which]
 
     def images(self, x: Array) -> list[Array]:
-        """Bᵀ d B: (B, H, W, I) images to α² matrices (tiles, s²·I)."""
+        """Computes Bᵀ d B: (B, H, W, I) images to α² matrices (tiles, s²·I)."""
         b, h, w, c = x.shape
         s, (down, right) = self.stride, self.step
         (height, width), (top, left), (th, tw) = self._phased, self.padding, self.tiles
@@ -153,7 +160,7 @@ class Tiling(NamedTuple):
         if s > 1:
             x = x.reshape(b, height, s, width, s, c).transpose(0, 1, 3, 2, 4, 5)
             x = x.reshape(b, height, width, s * s * c)
-        # Without a barrier XLA pads and rearranges anew for each of the α² matrices.
+        # Without a barrier XLA would pad and rearrange the images again for each of the α² matrices.
         x = lax.optimization_barrier(x)
         slices = [
             lax.slice(
@@ -175,7 +182,7 @@ class Tiling(NamedTuple):
         ]
 
     def images_transposed(self, u: Sequence[Array]) -> Array:
-        """The transpose of :meth:`images`: what overlapping tiles share is summed."""
+        """Applies the transpose of :meth:`images`, which sums the pixels that tiles share."""
         s, (rows, columns) = self.stride, self.step
         (height, width), (th, tw) = self._phased, self.tiles
         first_side, second_side = self.sides
@@ -190,7 +197,7 @@ class Tiling(NamedTuple):
                 for row in zip(*first, strict=True)
                 for column in zip(*second, strict=True)
             ]
-        # Now one array for each place (i, j) in a tile; place i + rows is the next tile's place i.
+        # Now u has one array for each place (i, j) in a tile; place i + rows is place i of the next tile.
         down, right = (first_side - 1) // rows, (second_side - 1) // columns
         places: dict[tuple[int, int], Array] = {}
         for i in range(first_side):
@@ -207,7 +214,7 @@ class Tiling(NamedTuple):
         return _pad(x, (-top, h + top - s * height), (-left, w + left - s * width))
 
     def kernels(self, w: Array) -> list[Array]:
-        """G g Gᵀ: (kh, kw, I, O) kernels to α² matrices (s²·I, O)."""
+        """Computes G g Gᵀ: (kh, kw, I, O) kernels to α² matrices (s²·I, O)."""
         (kh, kw, inputs, outputs), (rows, columns), s = w.shape, self.taps, self.stride
         w = jnp.pad(w, ((0, rows * s - kh), (0, columns * s - kw), (0, 0), (0, 0)))
         w = w.reshape(rows, s, columns, s, inputs, outputs).transpose(0, 2, 1, 3, 4, 5)
@@ -218,7 +225,7 @@ class Tiling(NamedTuple):
         return [_combine(_outer(row, column), taps) for row in first for column in second]
 
     def kernels_transposed(self, v: Sequence[Array]) -> Array:
-        """The transpose of :meth:`kernels`."""
+        """Applies the transpose of :meth:`kernels`."""
         (kh, kw), (rows, columns), s = self.kernel, self.taps, self.stride
         outputs = v[0].shape[1]
         if self.m > 1:
@@ -232,7 +239,7 @@ class Tiling(NamedTuple):
         return w.reshape(rows * s, columns * s, -1, outputs)[:kh, :kw]
 
     def outputs(self, y: Array) -> list[Array]:
-        """A y Aᵀ: (B, H', W', O) outputs to α² matrices (tiles, O)."""
+        """Computes A y Aᵀ: (B, H', W', O) outputs to α² matrices (tiles, O)."""
         b, h, w, c = y.shape
         (down, right), (th, tw) = self.step, self.tiles
         if self.m == 1:
@@ -256,7 +263,7 @@ class Tiling(NamedTuple):
         ]
 
     def outputs_transposed(self, products: Sequence[Array]) -> Array:
-        """Aᵀ M A, the transpose of :meth:`outputs`."""
+        """Computes Aᵀ M A, the transpose of :meth:`outputs`."""
         (down, right), (th, tw), (h, w) = self.step, self.tiles, self.out
         c = products[0].shape[1]
         if self.m == 1:
@@ -276,18 +283,18 @@ class Tiling(NamedTuple):
 
 
 def conv(x: Array, w: Array, tiling: Tiling) -> Array:
-    """(B, H, W, I) images and (kh, kw, I, O) kernels to (B, H', W', O)."""
+    """Maps (B, H, W, I) images and (kh, kw, I, O) kernels to (B, H', W', O) outputs."""
     pairs = zip(tiling.images(x), tiling.kernels(w), strict=True)
     return tiling.outputs_transposed([u @ v for u, v in pairs])
 
 
 def transpose(y: Array, w: Array, tiling: Tiling) -> Array:
-    """(B, H', W', O) outputs and (kh, kw, I, O) kernels to (B, H, W, I)."""
+    """Maps (B, H', W', O) outputs and (kh, kw, I, O) kernels to (B, H, W, I) images."""
     pairs = zip(tiling.outputs(y), tiling.kernels(w), strict=True)
     return tiling.images_transposed([u @ v.T for u, v in pairs])
 
 
 def correlate(x: Array, y: Array, tiling: Tiling) -> Array:
-    """(B, H, W, I) images and (B, H', W', O) outputs to (kh, kw, I, O)."""
+    """Maps (B, H, W, I) images and (B, H', W', O) outputs to (kh, kw, I, O) kernels."""
     pairs = zip(tiling.images(x), tiling.outputs(y), strict=True)
     return tiling.kernels_transposed([u.T @ v for u, v in pairs])

@@ -1,5 +1,6 @@
-"""Remedies for mode collapse and unstable training: functions from loss pair to loss pair, or GAN to GAN.
+"""Remedies for mode collapse and unstable training, as functions on loss pairs or on GANs.
 
-They compose. Of those on a GAN, the one applied last is outermost: unrolling belongs around historical
-averaging. Remedies that change what the critic sees are in :mod:`jaxgan.views`.
+Each remedy returns a changed loss pair or GAN, so that remedies compose. Among those on a GAN, the one
+applied last is outermost: apply unrolling after historical averaging. Remedies that change what the critic
+sees are in :mod:`jaxgan.views`.
 """

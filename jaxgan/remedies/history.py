@@ -1,4 +1,4 @@
-"""Historical averaging."""
+"""Historical averaging of the players' parameters."""
 
 from typing import Any
 
@@ -17,18 +17,21 @@ NAME = "historical_averaging"
 
 
 def historical_averaging(gan: GAN, *, weight: NotNegative) -> GAN:
-    """Each player is drawn to the mean of its past parameters, so that orbits spiral in.
+    """Penalises each player's distance from the mean of its past parameters, so that orbits spiral in.
 
-    Each loss gains weight · ‖θ_t − 1/t Σ_{i ≤ t} θ_i‖², the mean taken as a constant; θ_i are the
-    parameters that the player's i-th update found. It is logged as ``critic_history`` and
+    Each loss gains a term weight · ‖θ_t − 1/t Σ_{i ≤ t} θ_i‖², where θ_i are the player's parameters before
+    its i-th update and the mean is treated as a constant. The terms are logged as ``critic_history`` and
     ``generator_history``.
 
     Args:
-      gan: the system.
-      weight: of the term, not negative.
+      gan: System to change.
+      weight: Weight of the term, 0 or more.
 
     Returns:
-      The system with both losses so changed. The means are in ``state.extra["historical_averaging"]``.
+      The system with both losses changed. The means are in ``state.extra["historical_averaging"]``.
+
+    Raises:
+      SetupError: The system has no critic.
 
     References:
       Salimans et al., 2016, Improved Techniques for Training GANs, section 3.3,

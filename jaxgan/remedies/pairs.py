@@ -1,4 +1,4 @@
-"""Remedies that change how logits are scored: loss pairs to loss pairs."""
+"""Remedies on loss pairs, which change how logits are scored."""
 
 from collections.abc import Callable
 
@@ -14,22 +14,22 @@ Array = jax.Array
 
 
 def one_sided_label_smoothing(pair: LossPair, *, real_label: Unit) -> LossPair:
-    """The critic is asked for D(x) = α on real samples rather than 1, so that it never grows too sure.
+    """Lowers the critic's label for real samples from 1 to α, so that the critic is not overconfident.
 
     −E[α log D(x) + (1 − α) log(1 − D(x))] − E[log(1 − D(G(z)))],  D = σ(logit).
 
-    The label of fakes stays 0: with another, the optimal critic would have peaks where the generator has
-    too many samples already.
+    The target of fakes stays 0. With another target, the optimal critic would have peaks where the
+    generator already produces too many samples.
 
     Args:
-      pair: one whose critic minimises cross-entropy: minimax or non-saturating.
-      real_label: α, from 0 to 1 (the paper: 0.9).
+      pair: Loss pair whose critic minimises cross-entropy: minimax or non-saturating.
+      real_label: Target α of real samples, from 0 to 1 (the paper: 0.9).
 
     Returns:
-      The pair with the critic's side so changed.
+      The pair with a changed critic loss.
 
     Raises:
-      SetupError: the pair's critic has no labels that are probabilities.
+      SetupError: The pair's critic loss is not a cross-entropy.
 
     References:
       Salimans et al., 2016, Improved Techniques for Training GANs, section 3.4,
@@ -42,28 +42,28 @@ def one_sided_label_smoothing(pair: LossPair, *, real_label: Unit) -> LossPair:
         )
 
     def critic(real_logits: Array, fake_logits: Array) -> Array:
-        # log D(x) − log(1 − D(x)) is the logit itself.
+        # The smoothed loss only adds a multiple of the logit, since log D(x) − log(1 − D(x)) is the logit.
         return minimax_critic_loss(real_logits, fake_logits) + (1.0 - real_label) * jnp.mean(real_logits)
 
     return pair._replace(critic=critic)
 
 
 def top_k(pair: LossPair, *, share: Unit, decay: Unit) -> Callable[[Array], LossPair]:
-    """The generator learns from the k of its B samples that the critic likes best.
+    """Trains the generator only on the k of its B samples that have the highest logits.
 
-    k(t) = round(B · max(share, decayᵗ)), at least 1: all of them at first, fewer and fewer later.
+    k(t) = round(B · max(share, decayᵗ)), at least 1. All samples are used at first, and fewer later on.
 
     Args:
-      pair: not a relativistic one, for a sample has to have a loss of its own.
-      share: ν = k / B in the end, from 0 to 1 (the paper: 0.5 to 0.75).
-      decay: γ, from 0 to 1, applied every step (the paper: 0.99 an epoch).
+      pair: Loss pair that is not relativistic, because each sample needs a loss of its own.
+      share: Final fraction ν = k / B, from 0 to 1 (the paper: 0.5 to 0.75).
+      decay: Decay γ, from 0 to 1, applied at every step (the paper: 0.99 at every epoch).
 
     Returns:
-      A function of the step that gives the pair. A sample of several logits is ranked by their mean; of two
-      equals the first comes first.
+      A function from the step to the pair. Samples with several logits are ranked by their mean logit;
+      among equals, the sample with the smaller row number ranks first.
 
     Raises:
-      SetupError: the pair is relativistic.
+      SetupError: The pair is relativistic.
 
     References:
       Sinha et al., 2020, Top-k Training of GANs, https://arxiv.org/abs/2002.06224
@@ -83,7 +83,7 @@ def top_k(pair: LossPair, *, share: Unit, decay: Unit) -> Callable[[Array], Loss
             k = jnp.round(len(everyone) * jnp.maximum(share, jnp.power(decay, step)))
             k = jnp.maximum(k, 1.0)
             losses = jax.vmap(pair.generator)(fake_logits)
-            # The mean over devices of these is the mean over the k.
+            # The mean over devices of this value is the mean over the k samples.
             return jnp.sum(jnp.where(rank < k, losses, 0.0)) / k * (len(everyone) / count)
 
         return pair._replace(generator=generator)

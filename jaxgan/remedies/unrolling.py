@@ -1,4 +1,4 @@
-"""Unrolled critic steps."""
+"""Unrolled GANs: the generator's loss looks several critic updates ahead."""
 
 from typing import Any
 
@@ -15,21 +15,24 @@ PyTree = Any
 
 
 def unrolled(gan: GAN, *, steps: Count) -> GAN:
-    """The generator plays against the critic as it will be a few updates later, and knows why.
+    """Evaluates the generator's loss against the critic after K further updates, and differentiates them.
 
     θ_G ← θ_G − η ∇ L_G(θ_G, θ_D⁽ᴷ⁾(θ_G)),  θ_D⁽ᵏ⁺¹⁾ = θ_D⁽ᵏ⁾ after an update by its own optimiser,
 
-    the gradient taken through all K updates, on the same batch and latents. They are thrown away after: the
-    critic itself is trained as before. A generator that puts all its samples in one place learns that
-    the critic would find it out.
+    where the gradient is taken through all K updates, which use the same batch and latents. The updates are
+    then discarded, and the critic itself is trained as before. The gradient tells a generator that puts all
+    its samples in one place how the critic would react.
 
     Args:
-      gan: the system. Its critic's optimiser is differentiated: an Adam needs ``eps_root`` > 0, or its √
-        has no derivative where a gradient has always been 0.
-      steps: K (static).
+      gan: System to change. The critic's optimiser is differentiated, so Adam needs ``eps_root`` > 0;
+        otherwise its square root has no derivative where a gradient has always been 0.
+      steps: Number K of critic updates (static).
 
     Returns:
-      The system with the generator's loss so changed.
+      The system with a changed generator loss.
+
+    Raises:
+      SetupError: The system has no critic.
 
     References:
       Metz et al., 2017, Unrolled Generative Adversarial Networks, https://arxiv.org/abs/1611.02163

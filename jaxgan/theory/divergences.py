@@ -1,7 +1,7 @@
-"""GAN theory as numbers: the optimal critic, the game's value at it, and what KL, JS and W₁ say.
+"""GAN theory in numbers: the optimal critic, the game's value at it, and the divergences KL, JS and W₁.
 
-Divergences are of *masses* on common cells or atoms, in float64 and in nats. They are exact on discrete
-supports, and for mixtures of uniforms once both are cut at all the ends of their intervals::
+Divergences are taken between *masses* on common cells or atoms, in float64 and in nats. They are exact on
+discrete supports, and for mixtures of uniforms once both mixtures are cut at all ends of their intervals::
 
     >>> compare_uniforms(([(1, 2), (3, 4), (9, 10)], [0.25, 0.25, 0.5]), ([(5, 7)], [1.0]))
     Comparison(kl=inf, reverse_kl=inf, js=0.6931471805599453, w1=3.0)
@@ -42,21 +42,21 @@ __all__ = [
 ]
 
 Array = np.ndarray
-# Intervals (a, b) and their weights.
+# A mixture of uniforms is given by its intervals (a, b) and their weights.
 Uniforms = tuple[Sequence[tuple[float, float]], Sequence[float]]
 
 
 def optimal_critic(real: Any, fake: Any) -> Any:
-    """The critic that no other beats at the minimax game, as a probability.
+    """Computes the optimal critic of the minimax game, as a probability.
 
     D*(x) = p(x) / (p(x) + q(x))
 
     Args:
-      real: (...) densities or masses p.
-      fake: (...) densities or masses q.
+      real: Densities or masses p, (...).
+      fake: Densities or masses q, (...).
 
     Returns:
-      (...) in [0, 1]; NaN where neither has any, since there every critic is optimal.
+      Probabilities (...) in [0, 1]; NaN where both p and q are 0, because every critic is optimal there.
 
     References:
       Goodfellow et al., 2014, proposition 1, https://arxiv.org/abs/1406.2661
@@ -65,14 +65,14 @@ def optimal_critic(real: Any, fake: Any) -> Any:
 
 
 def optimal_logits(real_log_density: Any, fake_log_density: Any) -> Any:
-    """The optimal critic's logits, log D*/(1 − D*) = log p(x) − log q(x), in nats.
+    """Computes the optimal critic's logits, log D*/(1 − D*) = log p(x) − log q(x), in nats.
 
     Args:
-      real_log_density: (...) log p.
-      fake_log_density: (...) log q.
+      real_log_density: Log-densities log p, (...).
+      fake_log_density: Log-densities log q, (...).
 
     Returns:
-      (...), ±∞ where one of the two is 0.
+      Logits (...), ±∞ where one of the densities is 0.
 
     References:
       Goodfellow et al., 2014, proposition 1, https://arxiv.org/abs/1406.2661
@@ -87,21 +87,21 @@ def _pair(p: ArrayLike, q: ArrayLike) -> tuple[Array, Array]:
 
 
 def kl_divergence(p: ArrayLike, q: ArrayLike, *, weights: ArrayLike | float = 1.0) -> float:
-    """The Kullback-Leibler divergence.
+    """Computes the Kullback-Leibler divergence.
 
     KL(p ‖ q) = Σ_i w_i p_i log(p_i / q_i)
 
     Args:
-      p: (...) masses, or densities at the nodes of a quadrature.
-      q: (...) the same of the other distribution.
-      weights: (...) of the quadrature; 1 for masses.
+      p: Masses of one distribution, or its densities at the nodes of a quadrature, (...).
+      q: Masses or densities of the other distribution, (...).
+      weights: Weights of the quadrature, (...); 1 for masses.
 
     Returns:
-      In nats, ∞ if p has mass where q has none.
+      The divergence in nats, ∞ if p has mass where q has none.
 
     Raises:
-      AssertionError: p and q differ in shape.
-      ValueError: a mass is negative or not finite.
+      AssertionError: The shapes of p and q differ.
+      ValueError: A mass is negative or not finite.
 
     References:
       Goodfellow et al., 2014, section 4, https://arxiv.org/abs/1406.2661
@@ -113,49 +113,50 @@ def kl_divergence(p: ArrayLike, q: ArrayLike, *, weights: ArrayLike | float = 1.
 
 
 def js_divergence(p: ArrayLike, q: ArrayLike, *, weights: ArrayLike | float = 1.0) -> float:
-    """The Jensen-Shannon divergence.
+    """Computes the Jensen-Shannon divergence.
 
     JS(p, q) = ½ KL(p ‖ m) + ½ KL(q ‖ m),  m = (p + q) / 2
 
     Args:
-      p: (...) masses, or densities at the nodes of a quadrature.
-      q: (...) the same of the other distribution.
-      weights: (...) of the quadrature; 1 for masses.
+      p: Masses of one distribution, or its densities at the nodes of a quadrature, (...).
+      q: Masses or densities of the other distribution, (...).
+      weights: Weights of the quadrature, (...); 1 for masses.
 
     Returns:
-      In nats, from 0 to log 2, which it is where the supports are disjoint, however far apart.
+      The divergence in nats, from 0 to log 2. Distributions with disjoint supports have the value log 2,
+      however far apart they are.
 
     Raises:
-      AssertionError: p and q differ in shape.
-      ValueError: a mass is negative or not finite.
+      AssertionError: The shapes of p and q differ.
+      ValueError: A mass is negative or not finite.
 
     References:
       Goodfellow et al., 2014, theorem 1, https://arxiv.org/abs/1406.2661
     """
     p, q = _pair(p, q)
-    # Of 2p and 2q, because (p + q) / 2 may underflow to 0 where p does not.
+    # The divergences are those of 2p and 2q, because (p + q) / 2 may underflow to 0 where p does not.
     divergences = [kl_divergence(2 * side, p + q, weights=weights) for side in (p, q)]
     return sum(divergences) / 4
 
 
 def game_value(p: ArrayLike, q: ArrayLike, *, weights: ArrayLike | float = 1.0) -> float:
-    """The minimax game's value at the optimal critic, which is 2·JS(p, q) − log 4.
+    """Computes the minimax game's value at the optimal critic, which equals 2·JS(p, q) − log 4.
 
     E_p[log D*(x)] + E_q[log(1 − D*(x))]
 
-    It is computed as written here; the identity is for tests and notebooks to find.
+    The value is computed from this formula, so that tests and notebooks can verify the identity.
 
     Args:
-      p: (...) masses of the real distribution, or its densities at the nodes of a quadrature.
-      q: (...) the same of the generated one.
-      weights: (...) of the quadrature; 1 for masses.
+      p: Masses of the real distribution, or its densities at the nodes of a quadrature, (...).
+      q: Masses or densities of the generated distribution, (...).
+      weights: Weights of the quadrature, (...); 1 for masses.
 
     Returns:
-      In nats, from −log 4 to 0.
+      The value in nats, from −log 4 to 0.
 
     Raises:
-      AssertionError: p and q differ in shape.
-      ValueError: a mass is negative or not finite.
+      AssertionError: The shapes of p and q differ.
+      ValueError: A mass is negative or not finite.
 
     References:
       Goodfellow et al., 2014, theorem 1, https://arxiv.org/abs/1406.2661
@@ -164,7 +165,7 @@ def game_value(p: ArrayLike, q: ArrayLike, *, weights: ArrayLike | float = 1.0) 
 
     p, q = _pair(p, q)
     both = p + q
-    # The critic's probability of being right, D* on one side and 1 − D* on the other.
+    # The shares are the critic's probabilities of being right: D* for real samples and 1 − D* for fakes.
     shares = [np.divide(side, both, out=np.ones_like(both), where=both > 0) for side in (p, q)]
     return float(np.sum(weights * (xlogy(p, shares[0]) + xlogy(q, shares[1]))))
 
@@ -173,9 +174,9 @@ class Cells(NamedTuple):
     """Two distributions on the line that are uniform within each of N cells.
 
     Attributes:
-      edges: (N + 1,) of the cells, increasing.
-      real: (N,) masses.
-      fake: (N,) masses.
+      edges: Edges of the cells in increasing order, (N + 1,).
+      real: Masses of the real distribution, (N,).
+      fake: Masses of the fake distribution, (N,).
     """
 
     edges: Array
@@ -184,18 +185,18 @@ class Cells(NamedTuple):
 
 
 def uniform_cells(real: Uniforms, fake: Uniforms) -> Cells:
-    """Two mixtures of uniforms, cut at all the ends of their intervals.
+    """Cuts two mixtures of uniforms at all ends of their intervals.
 
     Args:
-      real: the intervals (a, b), a < b, and the weights of one, which sum to 1.
-      fake: of the other.
+      real: Intervals (a, b), a < b, of the real mixture and their weights, which sum to 1.
+      fake: Intervals and weights of the fake mixture.
 
     Returns:
-      The cells, whose masses have the mixtures' own divergences.
+      The cells, whose masses have the same divergences as the mixtures.
 
     Raises:
-      AssertionError: the intervals are no pairs, or the weights not one each.
-      ValueError: an interval is empty or not finite, or weights are negative or do not sum to 1.
+      AssertionError: The intervals are not pairs, or their number differs from that of the weights.
+      ValueError: An interval is empty or not finite, or the weights are negative or do not sum to 1.
     """
     sides = []
     for intervals, weights in (real, fake):
@@ -215,13 +216,13 @@ def uniform_cells(real: Uniforms, fake: Uniforms) -> Cells:
 
 
 class Comparison(NamedTuple):
-    """What three ways of comparing two distributions say, in nats and in units of x.
+    """Divergences between two distributions, in nats, and their distance W₁, in units of x.
 
     Attributes:
-      kl: KL(real ‖ fake).
-      reverse_kl: KL(fake ‖ real).
-      js: JS(real, fake).
-      w1: W₁(real, fake).
+      kl: Divergence KL(real ‖ fake).
+      reverse_kl: Divergence KL(fake ‖ real).
+      js: Divergence JS(real, fake).
+      w1: Distance W₁(real, fake).
     """
 
     kl: float
@@ -235,18 +236,18 @@ def _compare(p: Array, q: Array, w1: float) -> Comparison:
 
 
 def compare_uniforms(real: Uniforms, fake: Uniforms) -> Comparison:
-    """Compares two mixtures of uniforms on the line, exactly.
+    """Compares two mixtures of uniforms on the line exactly.
 
     Args:
-      real: the intervals (a, b), a < b, and the weights of one, which sum to 1.
-      fake: of the other.
+      real: Intervals (a, b), a < b, of the real mixture and their weights, which sum to 1.
+      fake: Intervals and weights of the fake mixture.
 
     Returns:
       The comparison.
 
     Raises:
-      AssertionError: the intervals are no pairs, or the weights not one each.
-      ValueError: an interval is empty or not finite, or weights are negative or do not sum to 1.
+      AssertionError: The intervals are not pairs, or their number differs from that of the weights.
+      ValueError: An interval is empty or not finite, or the weights are negative or do not sum to 1.
 
     References:
       Arjovsky et al., 2017, Wasserstein GAN, section 2, https://arxiv.org/abs/1701.07875
@@ -258,9 +259,9 @@ def compare_uniforms(real: Uniforms, fake: Uniforms) -> Comparison:
 def compare_points(
     real: ArrayLike, fake: ArrayLike, *, p: ArrayLike | None = None, q: ArrayLike | None = None
 ) -> Comparison:
-    """Compares two distributions on points of any space; points that are equal are the same atom.
+    """Compares two distributions on points of any space; equal points are the same atom.
 
-    Two parallel lines, whatever their distance, are as far as can be but for W₁:
+    Two parallel lines have maximal KL and JS at any distance, whereas W₁ is the distance:
 
     >>> y = np.arange(8) / 8
     >>> lines = [np.stack([np.full(8, theta), y], axis=1) for theta in (0.0, 0.5)]
@@ -268,17 +269,17 @@ def compare_points(
     Comparison(kl=inf, reverse_kl=inf, js=0.6931471805599453, w1=0.5)
 
     Args:
-      real: (N, dim) points.
-      fake: (M, dim) points.
-      p: (N,) masses of the real points, which sum to 1; None for 1/N.
-      q: (M,) masses of the fake points, which sum to 1; None for 1/M.
+      real: Real points, (N, dim).
+      fake: Fake points, (M, dim).
+      p: Masses of the real points, (N,), which sum to 1; None for 1/N.
+      q: Masses of the fake points, (M,), which sum to 1; None for 1/M.
 
     Returns:
-      The comparison; its W₁ is of Euclidean distances.
+      The comparison, whose W₁ is that of Euclidean distances.
 
     Raises:
-      AssertionError: the shapes do not go together.
-      ValueError: a point is not finite or there is none, or masses are negative or do not sum to 1.
+      AssertionError: The shapes do not match.
+      ValueError: A point is not finite, there are no points, or the masses are negative or do not sum to 1.
 
     References:
       Arjovsky et al., 2017, Wasserstein GAN, example 1, https://arxiv.org/abs/1701.07875

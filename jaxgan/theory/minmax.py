@@ -1,15 +1,15 @@
-"""Min-max dynamics: the orbits of small games under the ways that players take their steps.
+"""Min-max dynamics: the orbits of small games under different update rules.
 
-A game is its value V(x, y): x minimises it and y maximises it. v = (∂V/∂x, −∂V/∂y) is what both descend.
-An orbit is all points from the first to the last::
+A game is given by its value V(x, y), which the player x minimises and the player y maximises. Both players
+descend the field v = (∂V/∂x, −∂V/∂y). An orbit contains all points from the first to the last::
 
     >>> orbit = alternating(bilinear, 1.0, 1.0, steps=100, learning_rate=0.1)
     >>> orbit.x.shape, bool(jnp.all(jnp.hypot(orbit.x, orbit.y) < 1.5))
     ((101,), True)
 
-On V = xy a method's step is a matrix, and its largest eigenvalue in modulus, the spectral radius ρ, is the
-factor by which the distance to the equilibrium (0, 0) changes a step in the long run. Learning rates and
-weights may be traced.
+On V = xy, a step of a method is a matrix. The spectral radius ρ, the largest modulus of the matrix's
+eigenvalues, is the factor per step by which the distance to the equilibrium (0, 0) changes in the long run.
+Learning rates and weights may be traced.
 """
 
 from collections.abc import Callable
@@ -24,11 +24,11 @@ Point = tuple[Array, Array]
 
 
 class Orbit(NamedTuple):
-    """A game's course.
+    """Course of a game.
 
     Attributes:
-      x: (steps + 1, ...) the minimising player's.
-      y: (steps + 1, ...) the maximising player's.
+      x: Points of the minimising player, (steps + 1, ...).
+      y: Points of the maximising player, (steps + 1, ...).
     """
 
     x: Array
@@ -36,14 +36,14 @@ class Orbit(NamedTuple):
 
 
 def bilinear(x: Array, y: Array) -> Array:
-    """V(x, y) = x · y, whose one equilibrium is (0, 0).
+    """Computes V(x, y) = x · y, whose only equilibrium is (0, 0).
 
     Args:
-      x: the minimising player, a number or an array.
-      y: the maximising player, of the same shape.
+      x: Point of the minimising player, a number or an array.
+      y: Point of the maximising player, with the same shape as x.
 
     Returns:
-      A scalar.
+      The value, a scalar.
 
     References:
       Goodfellow, 2016, NIPS 2016 Tutorial, https://arxiv.org/abs/1701.00160
@@ -52,21 +52,23 @@ def bilinear(x: Array, y: Array) -> Array:
 
 
 def dirac_gan(x: Array, y: Array, *, r1: float = 0.0) -> Array:
-    """The Dirac-GAN: the generator puts all mass at x, the data is all at 0, the critic is D(t) = y t.
+    """Computes the value of the Dirac-GAN.
+
+    The generator puts all mass at x, the data is all at 0, and the critic is D(t) = y t.
 
     V(x, y) = f(x y) + f(0) − r1/2 y²,  f(t) = −log(1 + e^(−t))
 
-    As in the paper the critic's output grows with what it takes for *fake*. Without the penalty v turns
-    around the equilibrium (0, 0) with eigenvalues ± i/2, and descent does not converge; the R1 penalty on
-    the critic's slope y moves them to −r1/2 ± √(r1² − 1)/2.
+    As in the paper, the critic's output is larger for samples that the critic takes for *fake*. Without the
+    penalty, v rotates around the equilibrium (0, 0) with eigenvalues ± i/2, and descent does not converge;
+    the R1 penalty on the critic's slope y moves the eigenvalues to −r1/2 ± √(r1² − 1)/2.
 
     Args:
-      x: where the generator's mass is.
-      y: the critic's slope.
-      r1: the penalty's weight, the paper's γ.
+      x: Position of the generator's mass.
+      y: Slope of the critic.
+      r1: Weight of the penalty, the paper's γ.
 
     Returns:
-      A scalar.
+      The value, a scalar.
 
     References:
       Mescheder et al., 2018, definition 2.1, https://arxiv.org/abs/1801.04406
@@ -101,18 +103,19 @@ def _start(x: Array | float, y: Array | float) -> Point:
 def simultaneous(
     game: Game, x: Array | float, y: Array | float, *, steps: int, learning_rate: float
 ) -> Orbit:
-    """Both players step at once, from the same point.
+    """Computes an orbit of simultaneous steps, which both players take from the same point.
 
     z ← z − η v(z)
 
-    On V = xy the distance to the equilibrium grows by ρ = √(1 + η²) every step: it diverges for every η.
+    On V = xy the distance to the equilibrium grows by ρ = √(1 + η²) every step, so the method diverges for
+    every η.
 
     Args:
-      game: its value V(x, y).
-      x: where the minimising player begins.
-      y: where the maximising player begins.
-      steps: how many.
-      learning_rate: η.
+      game: Value V(x, y) of the game.
+      x: Starting point of the minimising player.
+      y: Starting point of the maximising player.
+      steps: Number of steps.
+      learning_rate: Learning rate η.
 
     Returns:
       The orbit.
@@ -130,18 +133,19 @@ def simultaneous(
 def alternating(
     game: Game, x: Array | float, y: Array | float, *, steps: int, learning_rate: float
 ) -> Orbit:
-    """The maximising player steps, then the minimising one against it, as a GAN's critic and generator do.
+    """Computes an orbit of alternating steps, of the maximising player first and then of the other.
 
     y ← y + η ∂V/∂y(x, y);  x ← x − η ∂V/∂x(x, y)
 
-    On V = xy, x² + y² + η x y stays what it was: for η < 2 the orbit is an ellipse for ever, ρ = 1.
+    A GAN's critic and generator usually step in this order. On V = xy, the quantity x² + y² + η x y is
+    constant: for η < 2 the orbit stays on an ellipse, and ρ = 1.
 
     Args:
-      game: its value V(x, y).
-      x: where the minimising player begins.
-      y: where the maximising player begins.
-      steps: how many.
-      learning_rate: η.
+      game: Value V(x, y) of the game.
+      x: Starting point of the minimising player.
+      y: Starting point of the maximising player.
+      steps: Number of steps.
+      learning_rate: Learning rate η.
 
     Returns:
       The orbit.
@@ -161,21 +165,22 @@ def negative_momentum(
     learning_rate: float,
     momentum: float = -0.5,
 ) -> Orbit:
-    """Alternating steps with heavy-ball momentum, which damps the turning where it is negative.
+    """Computes an orbit of alternating steps with heavy-ball momentum.
 
-    y ← y + η ∂V/∂y(x, y) + β (y − y');  x ← x − η ∂V/∂x(x, y) + β (x − x'),  ' the point before
+    y ← y + η ∂V/∂y(x, y) + β (y − y');  x ← x − η ∂V/∂x(x, y) + β (x − x')
 
-    On V = xy the eigenvalues of a step are the roots of (λ − 1)² (λ − β)² + η² λ³. Their product is β²; for
-    −1 < β < 0 and small η they lie within the unit circle, which they can reach at λ = −1 only. Hence it
-    converges if and only if −1 < β < 0 and η < 2 (1 + β). With β > 0 it diverges.
+    Here x' and y' are the previous point. Negative momentum damps the rotation. On V = xy the eigenvalues
+    of a step are the roots of (λ − 1)² (λ − β)² + η² λ³, whose product is β². For −1 < β < 0 and small η,
+    the roots lie within the unit circle, and they can reach the circle only at λ = −1. The method therefore
+    converges if and only if −1 < β < 0 and η < 2 (1 + β). With β > 0 the method diverges.
 
     Args:
-      game: its value V(x, y).
-      x: where the minimising player begins.
-      y: where the maximising player begins.
-      steps: how many.
-      learning_rate: η.
-      momentum: β.
+      game: Value V(x, y) of the game.
+      x: Starting point of the minimising player.
+      y: Starting point of the maximising player.
+      steps: Number of steps.
+      learning_rate: Learning rate η.
+      momentum: Momentum β.
 
     Returns:
       The orbit.
@@ -197,18 +202,18 @@ def negative_momentum(
 def extra_gradient(
     game: Game, x: Array | float, y: Array | float, *, steps: int, learning_rate: float
 ) -> Orbit:
-    """A step from where one stands, along the field of where a step would lead.
+    """Computes an orbit of steps along the field at the point to which a plain step would lead.
 
     z ← z − η v(z − η v(z))
 
-    On V = xy, ρ = √(1 − η² + η⁴): it converges for η < 1.
+    On V = xy, ρ = √(1 − η² + η⁴), so the method converges for η < 1.
 
     Args:
-      game: its value V(x, y).
-      x: where the minimising player begins.
-      y: where the maximising player begins.
-      steps: how many, each of two gradients.
-      learning_rate: η.
+      game: Value V(x, y) of the game.
+      x: Starting point of the minimising player.
+      y: Starting point of the maximising player.
+      steps: Number of steps, each of which takes two gradients.
+      learning_rate: Learning rate η.
 
     Returns:
       The orbit.
@@ -228,19 +233,20 @@ def extra_gradient(
 def optimistic(
     game: Game, x: Array | float, y: Array | float, *, steps: int, learning_rate: float
 ) -> Orbit:
-    """Simultaneous steps along the field that the last two extrapolate to.
+    """Computes an orbit of simultaneous steps along a field extrapolated from the last two points.
 
-    z ← z − 2η v(z) + η v(z'),  z' the point before, at first z itself
+    z ← z − 2η v(z) + η v(z')
 
-    That is ``optax.optimistic_gradient_descent`` for both players. On V = xy, ρ = √((1 + √(1 − 4η²)) / 2)
-    for η ≤ 1/2: it converges for η < 1/√3.
+    Here z' is the previous point, initially z itself. The method is ``optax.optimistic_gradient_descent``
+    for both players. On V = xy, ρ = √((1 + √(1 − 4η²)) / 2) for η ≤ 1/2, and the method converges for
+    η < 1/√3.
 
     Args:
-      game: its value V(x, y).
-      x: where the minimising player begins.
-      y: where the maximising player begins.
-      steps: how many.
-      learning_rate: η.
+      game: Value V(x, y) of the game.
+      x: Starting point of the minimising player.
+      y: Starting point of the maximising player.
+      steps: Number of steps.
+      learning_rate: Learning rate η.
 
     Returns:
       The orbit.
@@ -266,19 +272,19 @@ def consensus(
     learning_rate: float,
     weight: float = 1.0,
 ) -> Orbit:
-    """Simultaneous steps that make the field itself smaller too.
+    """Computes an orbit of simultaneous steps that also reduce the norm of the field.
 
     z ← z − η (v(z) + γ ∇ ½‖v(z)‖²)
 
     On V = xy, ρ = √((1 − ηγ)² + η²).
 
     Args:
-      game: its value V(x, y), twice differentiable.
-      x: where the minimising player begins.
-      y: where the maximising player begins.
-      steps: how many.
-      learning_rate: η.
-      weight: γ.
+      game: Value V(x, y) of the game, twice differentiable.
+      x: Starting point of the minimising player.
+      y: Starting point of the maximising player.
+      steps: Number of steps.
+      learning_rate: Learning rate η.
+      weight: Weight γ of the norm.
 
     Returns:
       The orbit.

@@ -1,4 +1,4 @@
-"""Whether a method's steps on a bilinear game cycle, converge or diverge."""
+"""Stability of methods on a bilinear game: whether their steps cycle, converge or diverge."""
 
 import math
 
@@ -6,14 +6,16 @@ import numpy as np
 
 from jaxgan.theory import minmax
 
-# Farther from 1 than rounding takes an eigenvalue of modulus 1, and nearer than a rate of 1e-5 does.
+# This tolerance exceeds the rounding error of an eigenvalue of modulus 1, and is smaller than the effect of
+# a learning rate of 1e-5.
 EXACT = 1e-12
 
 
 def step_matrix(name: str, rate: float, speed: float = 1.0) -> np.ndarray:
-    """The matrix that takes (x, y) and, where a method remembers them, the last point's to the next.
+    """Returns the matrix of one step, which acts on (x, y) and, if the method uses it, the previous point.
 
-    The field is v(z) = speed · (y, −x). Momentum is −½ and consensus' weight 1, as by default.
+    The field is v(z) = speed · (y, −x). The momentum is −½ and the weight of consensus 1, which are their
+    defaults.
     """
     one, turn = np.eye(2), speed * np.array([[0.0, 1.0], [-1.0, 0.0]])  # v(z) = turn z
     none = np.zeros((2, 2))
@@ -26,31 +28,38 @@ def step_matrix(name: str, rate: float, speed: float = 1.0) -> np.ndarray:
     if name == "optimistic":
         return np.block([[one - 2 * rate * turn, rate * turn], [one, none]])
     momentum = -0.5 if name == "negative momentum" else 0.0
-    # y first, then x against the new y: A z' = B z + β (z − z before).
+    # The player y steps first, then x steps against the new y: A z' = B z + β (z − z_before).
     solve = np.array([[1.0, -rate * speed], [0.0, 1.0]])
     ahead = solve @ (np.array([[1.0, 0.0], [rate * speed, 1.0]]) + momentum * one)
     return np.block([[ahead, -momentum * solve], [one, none]])
 
 
 def radius(name: str, rate: float, speed: float = 1.0) -> float:
-    """The factor a step by which the distance to the equilibrium changes in the long run, near it."""
+    """Returns the factor per step by which the distance to a nearby equilibrium changes in the long run."""
     with np.errstate(over="ignore", invalid="ignore"):
         matrix = step_matrix(name, rate, speed)
     return float(np.abs(np.linalg.eigvals(matrix)).max()) if np.isfinite(matrix).all() else math.inf
 
 
 def seen(orbit: minmax.Orbit) -> float:
-    """The same factor, as an orbit's second half shows it: ∞ if a point is not finite, 0 if it arrived."""
+    """Estimates the factor of :func:`radius` from the second half of an orbit.
+
+    The estimate is ∞ if a point is not finite, and 0 if the orbit has reached the equilibrium.
+    """
     distance = np.hypot(*np.asarray(orbit, np.float64))
     if not np.isfinite(distance).all():
         return math.inf
     half = len(distance) // 2
-    # Of the largest in the last tenths of both halves, for an ellipse is not a circle.
+    # We compare the largest distances in the last fifths of both halves, because distances vary along an
+    # ellipse.
     part = max(1, half // 5)
     early, late = distance[half - part : half].max(), distance[-part:].max()
     return float((late / early) ** (1 / (len(distance) - half))) if early > 0 else 0.0
 
 
 def verdict(factor: float) -> str:
-    """What a factor a step means, if it is a matrix': an orbit's own is not as exact."""
+    """Returns whether a factor per step means that the method cycles, converges or diverges.
+
+    The factor must be that of a matrix, because the factor of an orbit is not exact enough.
+    """
     return "cycles" if abs(factor - 1) < EXACT else "converges" if factor < 1 else "diverges"

@@ -1,1 +1,1 @@
-"""Views change what a critic sees: augmentations for both players, pools for the critic's updates alone."""
+"""Views, which change what a critic sees: augmentations for both players, pools for the critic alone."""

@@ -1,7 +1,7 @@
-"""Augmentations: functions T inside the critic, for both players.
+"""Augmentations: functions T that are applied in front of the critic, in both players' updates.
 
-Penalties differentiate D∘T with respect to the samples before T, and terms that compare samples, such as
-cycle errors, never see T.
+Penalties differentiate D∘T with respect to the unaugmented samples. Terms that compare samples, such as
+cycle errors, are computed without T.
 """
 
 from collections.abc import Callable
@@ -15,11 +15,11 @@ Array = jax.Array
 
 
 class Augmentation(NamedTuple):
-    """A random change of samples.
+    """A random transformation of samples.
 
     Attributes:
-      apply: ``apply(x, keys, state) -> x``, (B, ...) samples and (B,) PRNG keys, one a row.
-      metrics: ``metrics(state)``, the scalars that it logs.
+      apply: ``apply(x, keys, state) -> x``, for (B, ...) samples and (B,) PRNG keys, one per row.
+      metrics: ``metrics(state)``, returns the scalars that the augmentation logs.
     """
 
     apply: Callable[[Array, Array, GANState], Array]

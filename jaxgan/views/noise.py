@@ -1,4 +1,4 @@
-"""Instance noise."""
+"""Instance noise: Gaussian noise that decays during training."""
 
 import jax
 import jax.numpy as jnp
@@ -11,15 +11,15 @@ Array = jax.Array
 
 
 def instance_noise(*, std: NotNegative, steps: Count) -> Augmentation:
-    """Shows both players real and generated samples through Gaussian noise that dies away.
+    """Adds decaying Gaussian noise to the real and generated samples that the critic sees.
 
-    x + σ_t ε and G(z) + σ_t ε',  σ_t = std · max(0, 1 − t / steps),  ε, ε' ~ N(0, I), one a sample.
+    x + σ_t ε and G(z) + σ_t ε',  σ_t = std · max(0, 1 − t / steps),  ε, ε' ~ N(0, I), one per sample.
 
-    With it both distributions have densities everywhere, and no critic can separate them perfectly.
+    With the noise, both distributions have densities everywhere, and no critic can separate them perfectly.
 
     Args:
-      std: σ at the start, in units of x.
-      steps: steps until σ is 0.
+      std: Initial σ, in units of x.
+      steps: Number of steps until σ is 0.
 
     Returns:
       The augmentation. σ_t is logged as ``instance_noise``.
@@ -27,7 +27,8 @@ def instance_noise(*, std: NotNegative, steps: Count) -> Augmentation:
     References:
       Sønderby et al., 2017, Amortised MAP Inference for Image Super-resolution, section 3.2.1,
       https://arxiv.org/abs/1610.04490
-      Arjovsky and Bottou, 2017, Towards Principled Methods for Training GANs, https://arxiv.org/abs/1701.04862
+      Arjovsky and Bottou, 2017, Towards Principled Methods for Training GANs,
+      https://arxiv.org/abs/1701.04862
     """
 
     def sigma(state: GANState) -> Array:

@@ -1,4 +1,4 @@
-"""Pools: memories of past fakes that take the place of fresh ones in the critic's updates."""
+"""Pools: memories of past fakes that replace fresh ones in the critic's updates."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,16 +12,18 @@ from jaxgan.hyper import Count, Unit
 Array = jax.Array
 PyTree = Any
 
-POOL = "pool"  # the name of a system's pool in ``GANState.extra``
+POOL = "pool"  # key of a system's pool in ``GANState.extra``
 
 
 class Pool(NamedTuple):
     """A memory of fakes.
 
     Attributes:
-      init: ``init(fakes) -> memory``, empty, from a pytree of (B, ...) arrays or their shapes.
-      exchange: ``exchange(memory, fakes, keys) -> (shown, memory)``: what the critic is shown instead of
-        the fresh fakes, drawn by (B,) PRNG keys, and the memory with the fresh ones in it.
+      init: ``init(fakes) -> memory``, returns an empty memory for a pytree of (B, ...) arrays or their
+        shapes.
+      exchange: ``exchange(memory, fakes, keys) -> (shown, memory)``, returns the fakes that the critic is
+        shown instead of the fresh ones, drawn with (B,) PRNG keys, and the memory updated with the fresh
+        fakes.
     """
 
     init: Callable[[PyTree], PyTree]
@@ -33,15 +35,16 @@ def _choose(rows: Array, a: Array, b: Array) -> Array:
 
 
 def replay(*, size: Count, share: Unit) -> Pool:
-    """Shows past fakes in place of a share of the fresh ones.
+    """Replaces a share of the fresh fakes with past ones.
 
-    The memory is a ring: every update of the critic puts its fresh fakes, the global batch of them, in
-    place of the oldest. Draws are uniform over what it holds, with replacement; before the first there is
-    nothing to draw, and all fakes are fresh.
+    The memory is a ring buffer: every critic update overwrites the oldest entries with its fresh fakes,
+    those of the global batch. Past fakes are drawn uniformly from the buffer, with replacement. While the
+    buffer is empty, all fakes are fresh.
 
     Args:
-      size: of the ring, in samples; of a batch that is larger, its last ``size`` are kept (static).
-      share: probability that a fake is from the ring (Shrivastava et al.: half of the batch).
+      size: Size of the buffer, in samples; of a larger batch, only the last ``size`` samples are kept
+        (static).
+      share: Probability that a fake comes from the buffer (Shrivastava et al.: half of the batch).
 
     Returns:
       The pool.
@@ -63,7 +66,7 @@ def replay(*, size: Count, share: Unit) -> Pool:
 
         replayed, index = jax.vmap(draw)(keys)
         shown = jax.tree.map(lambda x, y: _choose(replayed, x[index], y), ring["samples"], fakes)
-        # Rings have to be the same on every device.
+        # The buffers must be the same on every device.
         kept = jax.tree.map(lambda x: parallel.global_rows(jax.lax.stop_gradient(x))[-size:], fakes)
         count = len(jax.tree.leaves(kept)[0])
         slots = (ring["next"] + jnp.arange(count)) % size
@@ -77,14 +80,14 @@ def replay(*, size: Count, share: Unit) -> Pool:
 
 
 def history(*, size: Count = 50) -> Pool:
-    """Shows, for half of the fresh fakes, a random past one, whose place in the memory they take.
+    """Replaces half of the fresh fakes with random past ones and stores those fresh fakes in their place.
 
-    Until the memory is full, fresh fakes are put into it and shown. From then on each fake is, with
-    probability ½, exchanged for a random one of the memory. The rows of a batch take turns in their order,
-    as if they came one by one; under ``pmap`` each device's rows are all those of the global batch.
+    Until the memory is full, fresh fakes are both stored and shown. After that, each fake is exchanged with
+    probability ½ for a random one from the memory. The rows of a batch are processed in order, as if they
+    arrived one by one; under ``pmap`` the rows of the whole global batch are processed on each device.
 
     Args:
-      size: of the memory, in samples (static).
+      size: Size of the memory, in samples (static).
 
     Returns:
       The pool.
@@ -119,7 +122,7 @@ def history(*, size: Count = 50) -> Pool:
         memory, (shown, swapped) = jax.lax.scan(one, memory, (everyone, data))
         first = parallel.first_row(local)
         mine, rows = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, first, local), (shown, swapped))
-        # Fresh fakes pass through as they are, so that a gradient may.
+        # Fresh fakes are passed through unchanged, so that gradients can flow through them.
         return jax.tree.map(lambda x, y: _choose(rows, x, y), mine, fakes), memory
 
     return Pool(init, exchange)

@@ -1,4 +1,4 @@
-"""The dry run: a real compiler for TPUs that are not there."""
+"""Tests of the dry run, with the real compiler for TPUs that are not present."""
 
 import importlib.util
 import json
@@ -23,7 +23,7 @@ from tests.commands import ROOT, execute, main
 from tests.conftest import component
 from tests.experiments.cli.test_refusals import refusal
 
-pytestmark = pytest.mark.xdist_group("dryrun")  # one worker loads the compiler
+pytestmark = pytest.mark.xdist_group("dryrun")  # Only one worker loads the compiler.
 MODULE = "experiments.dryrun"
 TOPOLOGY = "--topology=v5e:2x4"
 
@@ -64,7 +64,7 @@ def test_a_user_types_the_command_and_nothing_else(compiler, configs, tmp_path, 
     assert whole["flops"] == 8 * one["flops"] > 0
     assert 0 < one["hbm_bytes"] < one["bytes_accessed"]
     memory = one["memory"]
-    assert memory["aliased"] > 0.9 * memory["outputs"] > 0  # the donated state is written in place
+    assert memory["aliased"] > 0.9 * memory["outputs"] > 0  # The donated state is updated in place.
     assert one["collectives"]["all-reduce"]["bytes"] > 0
 
     bound, estimate = out["datasheet_bound"], out["compiler_estimate"]
@@ -146,7 +146,7 @@ def test_what_the_chips_cannot_do_is_refused(arguments, message, compiler, capsy
 
 
 def test_without_libtpu_one_line_says_what_to_install(tmp_path):
-    # All that is installed, but for libtpu. (Debian's Python names folders that do not exist.)
+    # Links to all installed packages except libtpu. Debian's Python names folders that do not exist.
     for folder in filter(Path.is_dir, map(Path, site.getsitepackages())):
         for entry in folder.iterdir():
             if not entry.name.startswith("libtpu"):
@@ -218,7 +218,7 @@ def test_a_lazy_penalty_costs_its_share(compiler):
     lazy = compiled(weight=1.0, every=64)
     whole = sum(x.cycles for x in costs.executions(lazy.program, whole=True)[0])
     assert tpu.estimated_cycles(lazy) < whole
-    # XLA counts elementwise work as if it were always done, of products 1/64 count.
+    # XLA counts elementwise work as if it were always done. Of the matrix products, 1/64 counts.
     assert without.flops < lazy.flops < without.flops + 0.15 * (always.flops - without.flops)
 
 
@@ -254,7 +254,7 @@ def test_the_largest_batch_is_found_in_few_attempts(capacity):
 
 @pytest.mark.slow
 def test_batch_finds_and_reports_the_largest(compiler, configs, capsys, monkeypatch):
-    # A real program, of a chip whose memory 100 samples fill.
+    # The program is a real one, and the memory of the pretended chip holds 100 samples.
     once = []
 
     def compile_step(task, batch_size, real=compilation.compile_step):
@@ -278,7 +278,7 @@ def test_a_chip_too_small_for_anything_is_refused():
 
 @pytest.mark.slow
 def test_every_chip_compiles_and_its_datasheet_agrees_with_the_compiler(compiler):
-    # At the table's clock a large matrix product takes 1 to 1.25 times what it would at the table's peak.
+    # At the clock of the table, a large matrix product takes 1 to 1.25 times as long as at its peak.
     for name, chip in tpu.CHIPS.items():
         topology = tpu.open_topology(chip.example)
         assert topology.unit == ("core" if name in ("v2", "v3") else "chip")
@@ -296,4 +296,4 @@ def test_the_step_costs_less_than_a_naive_one(compiler):
         tpu.estimated_cycles(compile_side(setting, topology, 64, "float32"))
         for compile_side in tpu_cycles.SIDES.values()
     )
-    assert ours < 0.86 * naive  # seen: 0.839
+    assert ours < 0.86 * naive

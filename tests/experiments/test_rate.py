@@ -1,4 +1,4 @@
-"""People as judges: the command, answered over HTTP and in a browser."""
+"""Tests of the command experiments.rate, with answers over HTTP and in a browser."""
 
 import csv
 import hashlib
@@ -32,7 +32,7 @@ from tests.experiments.rating.test_server import given_by
 
 @contextmanager
 def served(*arguments, cwd):
-    """A real process and the address of its page."""
+    """Starts a server process and yields it with the address of its page."""
     process = subprocess.Popen(
         command(*arguments, module="experiments.rate"),
         cwd=cwd,
@@ -64,7 +64,11 @@ def fetch(url, body=None, **headers):
 
 
 def judge(url, choose, limit=math.inf):
-    """Answers a page's images with ``choose(index)``: the images, and the last thing the page was told."""
+    """Answers the images of a page with ``choose(index)``.
+
+    Returns:
+      The images, and the last state that the page received.
+    """
     told = given_by(fetch(url).decode())
     state, seen = told["state"], []
     while "image" in state and len(seen) < limit:
@@ -91,7 +95,7 @@ def test_a_session_is_killed_and_goes_on(finished, tmp_path, capsys, monkeypatch
         process.wait()
     assert [row["answer"] for row in rows_of(out)] == ["fake"] * 3
     before = out.read_text()
-    out.write_text(before + "3,re")  # what a kill in the midst of writing leaves
+    out.write_text(before + "3,re")  # A kill during a write leaves such a line.
     with served(*arguments, cwd=tmp_path) as (process, url):
         more, _ = judge(url, lambda index: "real", limit=1)
         seen += more
@@ -121,7 +125,7 @@ def test_a_session_is_killed_and_goes_on(finished, tmp_path, capsys, monkeypatch
     assert [score["name"] for score in end["scores"]] == [
         line.partition(":")[0] for line in stdout.splitlines()
     ]
-    # What was shown is what experiments.sample saves and what the data hold, to the bit.
+    # The images shown equal those that experiments.sample saves and those of the data, bit for bit.
     main(sample, f"--workdir={run}", "--num=4", "--seed=3", f"--out={tmp_path}/grid.png")
     grid = np.asarray(Image.open(tmp_path / "grid.png"))[..., 0]
     digits = {digit.tobytes() for digit in data.load_digits()[0]}
@@ -134,7 +138,7 @@ def test_a_session_is_killed_and_goes_on(finished, tmp_path, capsys, monkeypatch
             np.testing.assert_array_equal(pixels, grid[top : top + 56 : 2, left : left + 56 : 2])
         else:
             assert pixels.tobytes() in digits
-    # All is answered: there is nothing to serve.
+    # All questions are answered, so that nothing is left to serve.
     capsys.readouterr()
     assert main(rate, *arguments, f"--out={out}") == 0
     assert capsys.readouterr().out == stdout
@@ -208,19 +212,20 @@ def test_a_person_with_a_keyboard(finished, tmp_path):
     with served(*arguments, cwd=tmp_path) as (process, url), chromium.page(tmp_path / "chromium") as page:
         page.size(1280, 790)
         page.open(url)
-        page.press("f")  # before the first image: no answer
+        page.press("f")  # A key pressed before the first image does not count.
         page.press("Enter")
         for index, key in enumerate(["f", "R", "ArrowLeft", "ArrowRight", "r", "F"]):
             page.wait("current !== null")
             assert page.evaluate("document.querySelector('#count').textContent") == f"{index + 1} of 6"
             side = page.box("#frame")["width"]
-            assert side >= 448  # of the 790 that there are
-            assert side % 28 == 0  # the image's pixels are whole ones of the screen
+            assert side >= 448  # The page is 790 points high.
+            assert side % 28 == 0  # An image pixel covers whole screen pixels.
             if index == 1:
                 page.wait("document.querySelector('#frame').textContent === 'What was it?'")
                 assert page.evaluate("document.querySelector('#frame img')") is None
             elif index == 2:
-                page.evaluate("answer('fake'); answer('real')")  # two at once: the first counts
+                # Only the first of two simultaneous answers counts.
+                page.evaluate("answer('fake'); answer('real')")
                 continue
             page.press(key)
         page.wait("!document.querySelector('#end').hidden")
@@ -231,7 +236,7 @@ def test_a_person_with_a_keyboard(finished, tmp_path):
     assert (process.returncode, stderr) == (0, "")
     rows = rows_of(tmp_path / "keys.csv")
     assert [row["answer"] for row in rows] == ["fake", "real", "fake", "real", "real", "fake"]
-    assert int(rows[1]["milliseconds"]) >= 246  # the image was hidden by then
+    assert int(rows[1]["milliseconds"]) >= 246  # The image was hidden by then.
     wrong = sum(row["kind"] != row["answer"] for row in rows)
     assert shown == f"{100 * wrong / 6:.1f} %"
     assert stdout.startswith(f"error rate: {shown} ({wrong} of 6; ")
@@ -251,12 +256,12 @@ def test_a_person_with_a_phone(finished, tmp_path):
         page.tap("#begin")
         for index, button in enumerate(["#fake", "#real", "#real", "#fake"]):
             page.wait("current !== null")
-            if index == 2:  # it is closed, and opened again
+            if index == 2:  # The page is closed and opened again.
                 page.open(url)
                 assert "2 of 4 are done" in page.evaluate("document.querySelector('#begin').textContent")
                 page.tap("#begin")
                 page.wait("current !== null")
-            # All of it is on the screen, the buttons wide enough for a thumb.
+            # The whole page is on the screen, and the buttons are wide enough for a thumb.
             assert page.evaluate("document.documentElement.scrollHeight <= innerHeight && scrollX === 0")
             box = page.box(button)
             assert box["width"] > 150

@@ -1,4 +1,4 @@
-"""A batch in slices, one after another, has the gradient of the whole; where it has not, it is refused."""
+"""Tests that gradients over slices equal those of the whole batch, and that other cases are refused."""
 
 import functools
 
@@ -25,13 +25,13 @@ from jaxgan.views.pool import history, replay
 from tests.conftest import tiny_batch, tiny_gan
 from tests.points import BATCH, PRIOR, game, points_batch, stepper
 
-pytestmark = pytest.mark.xdist_group("accumulate")  # one worker compiles them
+pytestmark = pytest.mark.xdist_group("accumulate")  # on one worker, so that each system is compiled once
 
 CLOSE = functools.partial(np.testing.assert_allclose, rtol=2e-4, atol=2e-5)
 
 
 class SpectralCritic(nn.Module):
-    """A critic that has a state, which moves once in each update."""
+    """A critic with a state that advances once in each update."""
 
     @nn.compact
     def __call__(self, x, train):
@@ -40,7 +40,7 @@ class SpectralCritic(nn.Module):
 
 
 def spectral():
-    """A critic's state, a penalty's draws, a lazy term's memory and noise."""
+    """Returns a game with spectral state, penalties that draw, a lazy term's state and instance noise."""
     terms = {
         "gradient_penalty": penalty("gradient_penalty", weight=10.0),
         "r1": every(3, penalty("r1", weight=0.1)),
@@ -54,7 +54,7 @@ def spectral():
 
 
 def balanced():
-    """A controller that moves by the losses of the whole batch."""
+    """Returns a BEGAN, whose controller depends on the losses of the whole batch."""
     return began(
         mlp.Generator((2,), (8,)),
         mlp.AutoEncoder((8,), code=1),

@@ -1,4 +1,4 @@
-"""One device, eight under jit and eight under pmap train to the same numbers."""
+"""Tests that one device, eight under jit and eight under pmap train to the same numbers."""
 
 import functools
 
@@ -12,10 +12,10 @@ from jaxgan.errors import SetupError
 from jaxgan.steps import train_step
 from tests.conftest import tiny_batch, tiny_gan
 
-pytestmark = pytest.mark.xdist_group("devices")  # one worker compiles them
+pytestmark = pytest.mark.xdist_group("devices")  # on one worker, so that each system is compiled once
 
-# A relativistic loss has no gradient for the last bias, and Adam would blow rounding errors in it up to
-# whole steps: hence SGD there.
+# A relativistic loss has no gradient for the last bias, and Adam would amplify its rounding errors to whole
+# steps, so that system uses SGD.
 SYSTEMS = {
     "ns-dcgan": {"loss": "non_saturating", "norm": "batch"},
     "wgan-gp": {"loss": "wasserstein", "norm": "layer", "penalty": "gradient_penalty", "size": 8},
@@ -97,7 +97,7 @@ def test_the_work_is_split_and_the_state_replicated():
         .lower(parallel.replicate(state, one_mesh), parallel.shard_batch(batch, one_mesh))
         .compile()
     )
-    # Latents are sharded as their rows are: no device generates or judges what others do.
+    # Latents are sharded like their rows, so no device repeats another's work.
     assert eight.cost_analysis()["flops"] < 0.2 * one.cost_analysis()["flops"]
     state, _ = step(state, sharded)
     assert all(leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(state))
@@ -152,10 +152,10 @@ def test_members_on_two_devices_have_batch_statistics_of_their_own():
             for part in ("params", "model_state"):
                 ours, theirs = (getattr(getattr(x, player), part) for x in (state, alone))
                 jax.tree.map(lambda x, y, place=place: close(x[place], y), ours, theirs)
-    # Each has its own data of the fakes, so an average over both would be neither's.
+    # Each member has its own fakes, so statistics averaged over both would match neither member's.
     for leaf in jax.tree.leaves(state.critic.model_state):
         assert not np.allclose(leaf[0], leaf[1], rtol=1e-3)
-    # Nor can a mesh whose axis means a batch be taken for one of members.
+    # A mesh whose axis is a batch axis is refused for members.
     with pytest.raises(ValueError, match="members"):
         parallel.split_members(population, parallel.device_mesh(jax.devices()[:2]))
 

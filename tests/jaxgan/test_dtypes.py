@@ -1,4 +1,4 @@
-"""bfloat16: what is computed in it, what stays float32, and how far the numbers move."""
+"""Tests of bfloat16: which computations use it, what stays float32, and how far results deviate."""
 
 import functools
 
@@ -14,9 +14,9 @@ from jaxgan.ops import batch_norm
 from jaxgan.steps import train_step
 from tests.conftest import tiny_batch, tiny_gan
 
-pytestmark = pytest.mark.xdist_group("dtypes")  # one worker compiles them
+pytestmark = pytest.mark.xdist_group("dtypes")  # on one worker, so that each system is compiled once
 
-# The same, but for norm: batch statistics; a penalty's second derivatives; power iteration.
+# The systems cover batch statistics, a penalty's second derivatives, and power iteration.
 SYSTEMS = {
     "dcgan": {},
     "wgan_gp": {"loss": "wasserstein", "norm": "layer", "penalty": "gradient_penalty"},
@@ -26,14 +26,14 @@ SYSTEMS = {
 
 @functools.cache
 def compiled(system, dtype):
-    """A system by SGD, whose updates are the gradients, and its step."""
+    """Returns a system and its compiled step, with SGD so that updates are proportional to gradients."""
     gan = tiny_gan(**SYSTEMS[system], dtype=dtype, optimizer=optimizers.build("sgd", learning_rate=0.01))
     return gan, jax.jit(functools.partial(train_step, gan=gan, ema_decay=0.9))
 
 
 @functools.cache
 def begin(system):
-    """A state whose players have something to tell each other, by a few steps in float32."""
+    """Returns a state and its batch after some steps in float32, so that the players' gradients matter."""
     gan, step = compiled(system, "float32")
     batch = tiny_batch(batch_size=32)
     state = gan.init(jax.random.key(0), batch)
@@ -44,7 +44,7 @@ def begin(system):
 
 @functools.cache
 def step_once(system, dtype):
-    """A system after a step from there, the step's metrics, and samples."""
+    """Returns a system's state one step after :func:`begin`, with the step's metrics and samples."""
     state, batch = begin(system)
     gan, step = compiled(system, dtype)
     after, metrics = step(state, batch)
@@ -69,7 +69,7 @@ def test_all_that_lasts_is_float32(system):
 
 
 def operands(jaxpr):
-    """The types of the operands of all products of matrices, at any depth (σ's are by vectors)."""
+    """Returns the operand types of all matrix products, at any depth, except products with vectors."""
     found = set()
     for equation in jaxpr.eqns:
         if equation.primitive.name in ("conv_general_dilated", "dot_general"):
@@ -103,8 +103,7 @@ def test_every_family_multiplies_in_the_configs_type(name, dtype):
 @pytest.mark.slow
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_step_is_close_to_the_one_in_float32(system):
-    # bfloat16 rounds to 1 part in 512, some ten times in a row: seen are 0.03 of an update, 0.003 of a loss
-    # and 0.0006 of a sample.
+    # bfloat16 rounds to 1 part in 512, about ten times in succession, which sets the tolerances below.
     before, _ = begin(system)
     half, half_metrics, half_samples = step_once(system, "bfloat16")
     full, full_metrics, full_samples = step_once(system, "float32")
@@ -115,14 +114,14 @@ def test_a_step_is_close_to_the_one_in_float32(system):
             return np.concatenate([np.ravel(after - start) for after, start in pairs])
 
         error = np.linalg.norm(update(half) - update(full)) / np.linalg.norm(update(full))
-        assert 1e-4 < error < 0.05  # it is not float32 under another name
+        assert 1e-4 < error < 0.05  # the lower bound shows that the results are not float32 ones
         name = f"{player}_loss"
         np.testing.assert_allclose(half_metrics[name], full_metrics[name], atol=0.01)
     np.testing.assert_allclose(half_samples, full_samples, atol=0.003)
 
 
 def test_a_biass_gradient_is_summed_in_float32():
-    # In bfloat16 256 + 1 is 256, and there the sum over pixels would stay.
+    # In bfloat16, 256 + 1 is 256, so a sum over pixels would get stuck at 256.
     module = layers.Conv(2, dtype=jnp.bfloat16)
     x = jnp.ones((16, 16, 16, 3))
     variables = module.init(jax.random.key(0), x, True)

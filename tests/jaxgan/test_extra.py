@@ -1,4 +1,4 @@
-"""Runs with something in ``GANState.extra``, from config to checkpoint, and configs that are refused."""
+"""Runs whose state has entries in ``GANState.extra``, and configs of remedies that are refused."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ def get_config():
     return config
 """
 RUNS = {
-    # Far from balance, so that k moves.
+    # These values are far from balance, so that k changes.
     "BEGAN": ("objectives", "BEGAN", {"gan": {"gamma": 1.0, "lambda_k": 0.1}}),
     "replay": (
         "remedies",

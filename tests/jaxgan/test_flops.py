@@ -1,4 +1,4 @@
-"""Matrix products of compiled steps against those counted by hand, and both counts against other truth."""
+"""Tests of the matrix products of compiled steps against hand counts, and of both ways of counting."""
 
 import functools
 
@@ -19,7 +19,7 @@ from jaxgan.models import dcgan, mlp
 from jaxgan.ops import conv, winograd
 
 BATCH = 8
-# The table of what a config is made small with.
+# The fields that make each config small.
 TINY = {
     "dcgan_mnist": {"data.size": 16, "models.generator.width": 8, "models.critic.width": 8},
     "wgan_gp_mnist": {"data.size": 16, "models.generator.width": 16, "models.critic.width": 16},
@@ -49,7 +49,7 @@ def test_samples_made_twice_are_seen():
     config = tiny("dcgan_mnist")
     gan = build.build(config)
 
-    def wasteful(params, state, batch, fakes, key):  # other latents than the generator's: no pass is shared
+    def wasteful(params, state, batch, fakes, key):  # other latents than the generator's share no pass
         other = jax.random.fold_in(key, 1)
         fakes, _ = gan.generate(state.generator.params, state, batch, other, advance=False)
         return gan.critic_loss(params, state, batch, fakes, key)
@@ -70,13 +70,13 @@ def test_a_layers_multiplications_by_two_other_ways(side, kernel, stride):
     inputs, outputs = 5, 7
     layer = arithmetic.Layer(inputs, outputs, side, kernel, stride)
 
-    # A convolution of ones counts the pixels under every window.
+    # A convolution of ones counts the pixels under each window.
     ones = jnp.ones((1, side, side, inputs)), jnp.ones((kernel, kernel, inputs, outputs))
     numbers = ("NHWC", "HWIO", "NHWC")
     counted = lax.conv_general_dilated(*ones, (stride, stride), geometry.padding, dimension_numbers=numbers)
     assert arithmetic.direct(layer) == int(counted.sum())
 
-    # Minimal filtering's matrices, by their shapes.
+    # The shapes of minimal filtering's matrices give its number of multiplications.
     for channels in (inputs, 64):
         wide = layer._replace(inputs=channels)
         thinner = min(channels, outputs) if stride == 1 else channels
@@ -173,7 +173,7 @@ def test_loops_of_unknown_length_are_refused():
 
 
 def test_a_step_of_two_dense_layers_spelt_out():
-    # A generator of weights a, b and a critic of c, d; each letter is its layer's multiplications a sample.
+    # The generator has layers a, b and the critic c, d; the letters are multiplications per sample.
     generator, critic = arithmetic.mlp(3, (5,), 7), arithmetic.mlp(7, (11,), 1)
     a, b, c, d = 3 * 5, 5 * 7, 7 * 11, 11
     samples = a + b
@@ -201,7 +201,7 @@ def test_networks_have_as_many_weights_as_the_models():
             kernels = [(jax.tree_util.keystr(path), x) for path, x in leaves]
             kernels = [(name, x.shape[-2:]) for name, x in kernels if "kernel" in name]
             assert len(kernels) == len(layers)
-            # Transposed convolutions store (k, k, out, in).
+            # Transposed convolutions store their kernels as (k, k, out, in).
             widths = sorted(sides[::-1] if "Transpose" in name else sides for name, sides in kernels)
             assert widths == sorted((layer.inputs, layer.outputs) for layer in layers)
 
@@ -252,11 +252,13 @@ def test_share_of_peak_of_known_times():
     result = step_time.summary("mlp", seconds, rates)
     assert result["ratio"] == 2.0
     assert result["peak_gflops"] == [100.0, 160.0]
-    # 0.1857 GFLOP: see the spelt-out step above, with three hidden layers of 128, and 2 numbers in and out.
+    # The FLOPs are those of the step spelt out above, with three hidden layers of 128 and two inputs and
+    # outputs. Layers with two inputs only scale their rows, and the input gradients of layers with one or
+    # two outputs are outer products, so neither counts as a matrix product.
     two, hidden, logit = 2 * 128, 2 * 128 * 128, 128
-    samples = hidden + two  # of two inputs: scalings
+    samples = hidden + two
     update = 2 * (hidden + logit) + 2 * (two + hidden + logit) + 2 * hidden
-    last = (hidden + logit) + (two + hidden) + (two + hidden + two) + hidden  # behind two: outer products
+    last = (hidden + logit) + (two + hidden) + (two + hidden + two) + hidden
     needed = 2 * 256 * (samples + update + last) / 1e9
     np.testing.assert_allclose(result["needed_gflop"], needed)
     np.testing.assert_allclose(result["of_peak"], [needed / 0.002 / 100, needed / 0.004 / 160])

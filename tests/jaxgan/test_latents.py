@@ -10,7 +10,7 @@ def test_a_row_draws_the_same_in_any_batch(prior, key):
     whole = prior(latents.row_keys(key, jnp.arange(16)), dim=5)
     part = prior(latents.row_keys(key, jnp.array([9, 3])), dim=5)
     np.testing.assert_array_equal(part, whole[jnp.array([9, 3])])
-    assert len(np.unique(whole)) == whole.size  # rows share nothing
+    assert len(np.unique(whole)) == whole.size  # no two rows share a value
 
 
 def test_moments(key):

@@ -23,7 +23,8 @@ def log_sigmoid(x):
     return -np.log1p(np.exp(-x.astype(np.float64)))
 
 
-# Written from the papers in float64: (critic, generator), with D = σ(logit) where they use probabilities.
+# The (critic, generator) losses as written in the papers, in float64; D = σ(logit) where a paper uses
+# probabilities.
 PAPER = {
     "minimax": (
         lambda r, f: -np.mean(np.log(sigmoid(r))) - np.mean(log_sigmoid(-f)),
@@ -107,7 +108,7 @@ def test_unknown_name_is_refused_with_the_nearest():
 
 
 def test_optimal_critic_reaches_the_jensen_shannon_value():
-    # Two distributions on three points: at D = p / (p + q) the game is worth 2 JSD − log 4.
+    # For two distributions on three points and D = p / (p + q), the value of the game is 2 JSD − log 4.
     p, q = np.array([0.5, 0.25, 0.25]), np.array([0.25, 0.25, 0.5])
     optimal = np.log(p / q).astype(np.float32)  # the logit of p / (p + q)
     real, fake = np.repeat(optimal, [2, 1, 1]), np.repeat(optimal, [1, 1, 2])
@@ -117,7 +118,7 @@ def test_optimal_critic_reaches_the_jensen_shannon_value():
 
 
 def test_minimax_saturates_where_non_saturating_does_not():
-    confident = jnp.full((4,), -20.0)  # the critic is sure that these are fake
+    confident = jnp.full((4,), -20.0)  # the critic is certain that these samples are fake
     assert np.abs(jax.grad(losses.minimax_generator_loss)(confident)).max() < 1e-8
     np.testing.assert_allclose(jax.grad(losses.non_saturating_generator_loss)(confident), -0.25, rtol=1e-6)
 

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from jaxgan import latents, penalties
 
-SHAPE = (2, 3, 1)  # of one sample: height, width, channels, all of which count for the norm
+SHAPE = (2, 3, 1)  # height, width and channels of one sample; the norm runs over all three
 slopes = hnp.arrays(np.float32, SHAPE, elements=st.floats(-2, 2, width=32))
 images = hnp.arrays(np.float32, (4, *SHAPE), elements=st.floats(-1, 1, width=32))
 
@@ -18,7 +18,7 @@ def linear(w):
 
 
 def quadratic(a):
-    """D(x) = ½ xᵀ diag(a) x, whose gradient is a·x."""
+    """Returns D(x) = ½ xᵀ diag(a) x, whose gradient is a·x."""
     return lambda x: 0.5 * jnp.sum(jnp.asarray(a) * x**2, axis=(1, 2, 3))
 
 
@@ -40,7 +40,7 @@ def test_gradient_penalty_of_a_linear_critic(w, real, fake, target):
 def test_gradient_penalty_of_a_quadratic_critic_is_at_interpolates(a, real, fake):
     keys = latents.row_keys(jax.random.key(2), jnp.arange(4))
     epsilon = np.array([jax.random.uniform(k, (1, 1, 1)) for k in keys], np.float64)
-    assert len(np.unique(epsilon)) == 4  # one ε a sample
+    assert len(np.unique(epsilon)) == 4  # each sample has its own ε
     interpolates = epsilon * real + (1 - epsilon) * fake
     expected = np.mean((norms(a * interpolates) - 1) ** 2)
     ours = penalties.gradient_penalty(quadratic(a), real, fake, keys)
@@ -64,7 +64,7 @@ def test_dragan_of_a_quadratic_critic_is_around_real_data(a, real, std):
 
 
 def test_dragan_noise_has_the_papers_moments():
-    # For D(x) = ½ ‖x‖² at x = 0 the slope is ‖δ‖, and with target 0 the penalty is E‖δ‖² = 6 std².
+    # For D(x) = ½ ‖x‖² at x = 0 the slope is ‖δ‖, so with target 0 the penalty is E‖δ‖² = 6 std².
     zeros = jnp.zeros((20_000, *SHAPE))
     value = penalties.dragan_penalty(
         quadratic(np.ones(SHAPE)), zeros, jax.random.key(0), std=0.5, target=0.0
@@ -83,7 +83,7 @@ def test_a_single_key_is_split_into_one_a_sample():
 
 @pytest.mark.parametrize("name", penalties.PENALTIES)
 def test_gradients_in_parameters_match_the_closed_form(name):
-    # D(x) = s w·x with ‖w‖ = 1: slope |s|, so the two-sided penalties are (s − 1)², R1 and R2 ½ s².
+    # D(x) = s w·x with ‖w‖ = 1 has slope |s|, so the two-sided penalties are (s − 1)²; R1 and R2 are ½ s².
     w = np.full(SHAPE, 1 / np.sqrt(6), np.float32)
     x = jnp.ones((4, *SHAPE))
 
@@ -100,7 +100,7 @@ def test_gradients_in_parameters_match_the_closed_form(name):
 
 @pytest.mark.parametrize("name", penalties.PENALTIES)
 def test_third_derivatives_of_a_cubic_critic(name):
-    # D(x) = s³ Σx / √6 has slope s³: the penalties are polynomials in s, whose derivatives are known.
+    # D(x) = s³ Σx / √6 has slope s³, so the penalties are polynomials in s with known derivatives.
     x = jnp.ones((4, *SHAPE))
 
     def value(s):
@@ -110,7 +110,7 @@ def test_third_derivatives_of_a_cubic_critic(name):
         return penalties.PENALTIES[name](critic, x, -x, jax.random.key(0))
 
     third = jax.grad(jax.grad(jax.grad(value)))(1.2)
-    # (s³ − 1)² = s⁶ − 2 s³ + 1 and ½ s⁶
+    # The penalties are (s³ − 1)² = s⁶ − 2 s³ + 1, and ½ s⁶ for R1 and R2.
     expected = 60 * 1.2**3 if name in ("r1", "r2") else 120 * 1.2**3 - 12
     np.testing.assert_allclose(third, expected, rtol=1e-4)
 

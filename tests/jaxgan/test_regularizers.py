@@ -1,4 +1,4 @@
-"""Terms of a critic's loss: when they are computed, what they see, and what they leave behind."""
+"""Tests of regularisers: when they are computed, their inputs, and the state that they keep."""
 
 import functools
 
@@ -34,7 +34,7 @@ CLOSE = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
 
 
 class Quadratic(nn.Module):
-    """D(x) = ½ Σ a x², whose gradient in x is a x."""
+    """A critic D(x) = ½ Σ a x², whose gradient with respect to x is a x."""
 
     @nn.compact
     def __call__(self, x, train):
@@ -43,7 +43,7 @@ class Quadratic(nn.Module):
 
 
 def quadratic(rate=RATE, **options):
-    """Its Wasserstein game against a generator that stands still."""
+    """Returns the Wasserstein game of the quadratic critic and a generator that is not trained."""
     gan = game(loss=losses.get("wasserstein"), critic=Quadratic(), **options)
     return gan._replace(generator_tx=optax.sgd(0.0), critic_tx=optax.sgd(rate))
 
@@ -59,7 +59,7 @@ def squares(x):
 
 @pytest.mark.parametrize("n_critic", [1, 5])
 def test_a_lazy_term_is_due_by_the_critics_own_updates(n_critic):
-    # L = E[½ Σ a (f² − x²)] + (3 w ½ E[Σ a² x²] at every third update), so dL/da is known.
+    # L = E[½ Σ a (f² − x²)] + (3 w ½ E[Σ a² x²] at every third update), so dL/da has a closed form.
     interval, weight = 3, 0.2
     gan = quadratic(regularizers={"r1": every(interval, penalty("r1", weight=weight))})
     state, _ = begin(gan, n_critic)
@@ -123,7 +123,7 @@ def test_members_of_a_population_skip_it_together(devices):
     state = parallel.split_members(population, mesh)
     batch = parallel.replicate(points_batch(), mesh)
     assert " conditional(" in step.lower(state, batch).compile().as_text()
-    # With clocks of its own for each member both branches would run.
+    # If each member had clocks of its own, both branches would run.
     mapped = jax.jit(jax.vmap(stepper(gan), (0, None)))
     assert " conditional(" not in mapped.lower(population, points_batch()).compile().as_text()
 
@@ -142,7 +142,7 @@ def test_members_of_a_population_skip_it_together(devices):
 
 
 def scaling():
-    """T(x) = s x + ½, s of each row's own."""
+    """Returns the augmentation T(x) = s x + ½, with a separate s for each row."""
 
     def apply(x, keys, state):
         return x * scales(keys)[:, None] + 0.5
@@ -156,7 +156,7 @@ def scales(keys):
 
 @pytest.mark.parametrize(("name", "side"), [("r1", 0), ("r2", 1)])
 def test_slopes_are_those_by_the_samples_before_an_augmentation(name, side):
-    # d/dx of D(T(x)) is s a (s x + ½).
+    # The gradient of D(T(x)) with respect to x is s a (s x + ½).
     gan = quadratic(augment=scaling(), regularizers={name: penalty(name, weight=1.0)})
     state, data = begin(gan)
     _, aux = losses_of(gan, "critic")(state, data, state.key)
@@ -181,7 +181,7 @@ def test_what_a_term_sees():
     (critique,) = seen
     np.testing.assert_array_equal(critique.real, data["real"])
     np.testing.assert_array_equal(critique.fake, fake)
-    # The critic as a function of samples before the view, which is the update's own.
+    # The critic is a function of samples before the view, and the view is the one that the update uses.
     np.testing.assert_allclose(critique.on_real(critique.real), critique.real_logits, rtol=1e-6)
     np.testing.assert_allclose(critique.on_fake(critique.fake), critique.fake_logits, rtol=1e-6)
     assert critique.keys.shape == (len(fake),)
@@ -189,7 +189,7 @@ def test_what_a_term_sees():
 
 
 def counting(name):
-    """A term of value 0 that counts its updates in a state of its own."""
+    """Returns a term of value 0 that counts its updates in an entry of ``extra``."""
 
     def term(seen):
         count = seen.state.extra[name] + 1
@@ -236,7 +236,7 @@ def test_the_sign_of_real_logits_is_averaged():
         batch, key = points_batch(t), jax.random.fold_in(state.key, t)
         logits = critic.apply({"params": state.critic.params}, batch["real"][0], True)
         expected = 0.75 * expected + 0.25 * np.mean(np.sign(logits))
-        # It adds nothing to the loss.
+        # The term adds nothing to the loss.
         data, key = example(batch), jax.random.fold_in(key, 0)
         np.testing.assert_allclose(loss(state, data, key)[0], plain(state, data, key)[0], rtol=1e-6)
         state, metrics = step(state, batch)
@@ -265,7 +265,7 @@ def test_an_unknown_penalty_is_refused():
 
 
 class Linear(nn.Module):
-    """G(z) = z W, whose Jacobian is W everywhere."""
+    """A generator G(z) = z W, whose Jacobian is W everywhere."""
 
     @nn.compact
     def __call__(self, z, train):
@@ -287,7 +287,7 @@ def linear_game(**options):
 def test_path_length_of_a_linear_generator_is_its_formula():
     decay, weight = 0.25, 3.0
     term, keys = path_length(weight=weight, decay=decay), jax.random.split(jax.random.key(1), 64)
-    w = np.array([[1.0, -2.0, 0.5], [0.0, 1.5, 1.0]])  # two codes to one row of three pixels
+    w = np.array([[1.0, -2.0, 0.5], [0.0, 1.5, 1.0]])  # maps two codes to one row of three pixels
     state, _ = begin(linear_game(regularizers={"path_length": term}))
     state = state.replace(extra={"path_length": jnp.float32(0.8)})
 
@@ -302,7 +302,7 @@ def test_path_length_of_a_linear_generator_is_its_formula():
     CLOSE(extra["path_length"], mean)
     CLOSE(metrics["path_length_mean"], mean)
     CLOSE(value, weight * np.mean((lengths - mean) ** 2))
-    # E‖Wᵀy‖² = ‖W‖²_F / pixels, here over many draws.
+    # E‖Wᵀy‖² = ‖W‖²_F / pixels, which is estimated here from many draws.
     many = jax.random.split(jax.random.key(2), 20_000)
     draws = jax.vmap(lambda key: jax.random.normal(key, (3,)))(many) / np.sqrt(3)
     np.testing.assert_allclose(np.mean(np.sum((draws @ w.T) ** 2, 1)), np.sum(w**2) / 3, rtol=0.03)

@@ -1,1 +1,1 @@
-"""Problems whose distribution is known exactly."""
+"""Problems whose true distribution is known exactly."""

@@ -1,7 +1,7 @@
-"""Problems that lie along a curve in the plane: a thin manifold, as pictures are thought to be.
+"""Problems along a curve in the plane, a thin manifold like the one that images are thought to lie on.
 
-Their samples may be those of traced numbers; their densities need concrete ones, on which it depends how
-many points of the curve the quadrature takes.
+The numbers that define a problem may be traced when it is sampled. Its density needs concrete numbers
+because they determine the number of quadrature points.
 """
 
 import math
@@ -18,9 +18,10 @@ Array = jax.Array
 
 
 def _curve(curve: Callable[[Array], Array], length: float, power: int, std: float) -> Problem:
-    """Points curve(s) + N(0, std² I), s in [0, 1] with density power · s^(power − 1).
+    """Makes the problem of points curve(s) + N(0, std² I), s in [0, 1] with density power · s^(power − 1).
 
-    ``curve`` maps (...) to (..., arms, 2), arms being equally likely, of at most this speed |d curve / ds|.
+    ``curve`` maps (...) to (..., arms, 2). The arms are equally likely, and ``length`` bounds the speed
+    |d curve / ds| of each.
     """
     if not is_number(std) or (not isinstance(std, jax.core.Tracer) and std < 0):
         raise SetupError(f"std is {std}: give 0 or a positive number")
@@ -32,8 +33,8 @@ def _curve(curve: Callable[[Array], Array], length: float, power: int, std: floa
         return arms[arm] + std * jax.random.normal(noise, (2,))
 
     def log_density(x: Array) -> Array:
-        # ∫ N(x; curve(s), std² I) p(s) ds: four Gauss-Legendre nodes to each stretch of at most one std,
-        # on which the rule's relative error is below 1e-7.
+        # ∫ N(x; curve(s), std² I) p(s) ds is computed with four Gauss-Legendre nodes on each stretch of at
+        # most one std, where the relative error of the rule is below 1e-7.
         if isinstance(length / std, jax.core.Tracer):
             raise SetupError("a curve's density needs numbers that are not traced: give its std as a float")
         panels = math.ceil(length / std)
@@ -51,16 +52,16 @@ def _curve(curve: Callable[[Array], Array], length: float, power: int, std: floa
 
 
 def swiss_roll(*, std: float = 1 / 30) -> Problem:
-    """The Swiss roll: (t cos t, t sin t) / 7.5, t uniform on [1.5π, 4.5π], and Gaussian noise.
+    """Makes the Swiss roll: (t cos t, t sin t) / 7.5, t uniform on [1.5π, 4.5π], plus Gaussian noise.
 
     Args:
-      std: of the noise; at 0 the roll has no density.
+      std: Standard deviation of the noise; at 0 the roll has no density.
 
     Returns:
-      The problem, in the plane. Its density is an integral along the roll, done by quadrature.
+      The problem, in the plane. Its density is an integral along the roll, computed by quadrature.
 
     Raises:
-      SetupError: the std is negative or not finite; or, by the density, it is traced.
+      SetupError: The std is negative or not finite. The density raises it if the std is traced.
 
     References:
       Gulrajani et al., 2017, figure 1 and its code, https://arxiv.org/abs/1704.00028
@@ -74,21 +75,22 @@ def swiss_roll(*, std: float = 1 / 30) -> Problem:
 
 
 def spiral(*, arms: int = 1, turns: float = 1.5, radius: float = 2.0, std: float = 0.02) -> Problem:
-    """Spirals out of the origin, radius · s (cos 2π·turns·s, sin 2π·turns·s), and Gaussian noise.
+    """Makes spirals from the origin, radius · s (cos 2π·turns·s, sin 2π·turns·s), plus Gaussian noise.
 
-    s² is uniform on [0, 1], so that points lie about evenly along an arm; arms are turned by equal angles.
+    s² is uniform on [0, 1], so that points are spread about evenly along an arm. The arms are rotated by
+    equal angles.
 
     Args:
-      arms: how many there are.
-      turns: of each arm.
-      radius: at its end.
-      std: of the noise; at 0 a spiral has no density.
+      arms: Number of arms.
+      turns: Number of turns of each arm.
+      radius: Distance of the end of each arm from the origin.
+      std: Standard deviation of the noise; at 0 the spirals have no density.
 
     Returns:
-      The problem, in the plane. Its density is an integral along the arms, done by quadrature.
+      The problem, in the plane. Its density is an integral along the arms, computed by quadrature.
 
     Raises:
-      SetupError: a number is out of range; or, by the density, it is traced.
+      SetupError: A number is out of range. The density raises it if a number is traced.
     """
     check_count(arms=arms)
     check_positive(turns=turns, radius=radius)

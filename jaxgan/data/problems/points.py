@@ -1,4 +1,4 @@
-"""Problems on the line and in the plane whose truth is known, as JAX functions of a key.
+"""Problems on the line and in the plane with a known distribution, as JAX functions of a key.
 
 A problem draws one point from one key; a batch is a ``vmap`` over keys::
 
@@ -6,9 +6,9 @@ A problem draws one point from one key; a batch is a ``vmap`` over keys::
     >>> jax.vmap(problem.sample)(jax.random.split(jax.random.key(0), 3)).shape
     (3, 2)
 
-Numbers that shape no array (a std, a radius, a distance) may be traced where a problem is made inside a
-traced function, as under ``vmap`` over them; a count and what ``mixture`` and ``uniforms`` take may not.
-In a sweep none is: the members of one population share their problem.
+Numbers that determine no shape (a std, a radius, a distance) may be traced, so that a traced function can
+make a problem, for example under ``vmap``. Counts and arguments of ``mixture`` and ``uniforms`` may not be.
+Sweeps trace none of these numbers because the members of a population share their problem.
 """
 
 import math
@@ -27,12 +27,12 @@ Matrix = Sequence[Sequence[float]]
 
 
 class Modes(NamedTuple):
-    """The Gaussians that a mixture consists of.
+    """The Gaussians of a mixture.
 
     Attributes:
-      centres: (K, dim).
-      covariances: (K, dim, dim).
-      weights: (K,), summing to 1.
+      centres: Means of shape (K, dim).
+      covariances: Covariances of shape (K, dim, dim).
+      weights: Weights of shape (K,) that sum to 1.
     """
 
     centres: np.ndarray | Array
@@ -44,11 +44,10 @@ class Problem(NamedTuple):
     """A distribution to learn.
 
     Attributes:
-      sample: a PRNG key to a (dim,) float32 point.
-      dim: of the space.
-      log_density: (..., dim) points to (...) nats, −inf where there is no mass; None where the distribution
-        has no density.
-      modes: None where it is no mixture of Gaussians.
+      sample: Function from a PRNG key to a (dim,) float32 point.
+      dim: Dimension of the space.
+      log_density: Log density in nats of (..., dim) points, −inf off the support; None if there is none.
+      modes: Gaussians of the mixture; None if the distribution is not a mixture of Gaussians.
     """
 
     sample: Callable[[Array], Array]
@@ -58,7 +57,7 @@ class Problem(NamedTuple):
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is one finite number, which a bool is not; a traced one is taken on trust."""
+    """Returns whether a value is one finite number and not a bool; traced values are not checked."""
     if isinstance(value, jax.core.Tracer):
         return True
     array = np.asarray(value)
@@ -67,14 +66,14 @@ def is_number(value: Any) -> bool:
 
 
 def check_finite(**values: float) -> None:
-    """Raises SetupError unless every value is a finite number; a traced one is taken on trust."""
+    """Raises SetupError unless every value is a finite number; traced values are not checked."""
     for name, value in values.items():
         if not is_number(value):
             raise SetupError(f"{name} is {value}: give a finite number")
 
 
 def check_positive(**values: float) -> None:
-    """Raises SetupError unless every value is positive and finite; a traced one is taken on trust."""
+    """Raises SetupError unless every value is positive and finite; traced values are not checked."""
     for name, value in values.items():
         if not is_number(value) or (not isinstance(value, jax.core.Tracer) and value <= 0):
             raise SetupError(f"{name} is {value}: give a positive number")
@@ -93,7 +92,7 @@ def _check_weights(name: str, weights: np.ndarray, count: int) -> None:
 
 
 def _gaussians_log_density(modes: Modes) -> Callable[[Array], Array]:
-    """log Σ_k w_k N(x; c_k, Σ_k)."""
+    """Returns the function log Σ_k w_k N(x; c_k, Σ_k)."""
 
     def log_density(x: Array) -> Array:
         whitening = jnp.linalg.inv(jnp.linalg.cholesky(modes.covariances))
@@ -106,25 +105,25 @@ def _gaussians_log_density(modes: Modes) -> Callable[[Array], Array]:
 
 
 def _isotropic(centres: np.ndarray | Array, std: float) -> Modes:
-    # NumPy's arrays times a number that may be traced: nothing is compiled where none is.
+    # NumPy arrays are multiplied by a number that may be traced, and nothing is compiled unless it is.
     count, dim = centres.shape
     covariances = std**2 * np.broadcast_to(np.eye(dim), (count, dim, dim))
     return Modes(centres, covariances, np.full(count, 1 / count))
 
 
 def ring(*, modes: int = 8, radius: float = 2.0, std: float = 0.02) -> Problem:
-    """The ring of Gaussians: N(c, std² I), c uniform among points evenly set on a circle.
+    """Makes the ring of Gaussians: N(c, std² I), c uniform among evenly spaced points on a circle.
 
     Args:
-      modes: Gaussians on the ring.
-      radius: of the ring.
-      std: of each Gaussian.
+      modes: Number of Gaussians on the ring.
+      radius: Radius of the ring.
+      std: Standard deviation of each Gaussian.
 
     Returns:
       The problem, in the plane.
 
     Raises:
-      SetupError: a number is not positive.
+      SetupError: A number is not positive.
 
     References:
       Metz et al., 2017, Unrolled GANs, appendix A, https://arxiv.org/abs/1611.02163
@@ -146,18 +145,18 @@ def ring(*, modes: int = 8, radius: float = 2.0, std: float = 0.02) -> Problem:
 
 
 def grid(*, side: int = 5, spacing: float = 1.0, std: float = 0.05) -> Problem:
-    """The grid of side² Gaussians around the origin.
+    """Makes the grid of side² Gaussians around the origin.
 
     Args:
-      side: Gaussians along an edge.
-      spacing: between neighbours.
-      std: of each Gaussian.
+      side: Number of Gaussians along an edge.
+      spacing: Distance between neighbouring Gaussians.
+      std: Standard deviation of each Gaussian.
 
     Returns:
       The problem, in the plane.
 
     Raises:
-      SetupError: a number is not positive.
+      SetupError: A number is not positive.
 
     References:
       Dumoulin et al., 2017, ALI, section 4.2 (25 Gaussians), https://arxiv.org/abs/1606.00704
@@ -183,19 +182,19 @@ def mixture(
     sigma: Sequence[Matrix] = (((2.0, 0.0), (0.0, 0.5)), ((1.0, 0.0), (0.0, 1.0))),
     p: Sequence[float] = (0.5, 0.5),
 ) -> Problem:
-    """A mixture of K Gaussians, Σ_k p_k N(μ_k, Σ_k), in any dimension.
+    """Makes a mixture of K Gaussians, Σ_k p_k N(μ_k, Σ_k), in any dimension.
 
     Args:
-      mu: (K, dim) means.
-      sigma: (K, dim, dim) covariances.
-      p: (K,) weights, summing to 1.
+      mu: Means of shape (K, dim).
+      sigma: Covariances of shape (K, dim, dim).
+      p: Weights of shape (K,) that sum to 1.
 
     Returns:
       The problem.
 
     Raises:
-      SetupError: the shapes do not go together, a number is not finite, a covariance is not symmetric and
-        positive definite, or the weights are not positive and of sum 1.
+      SetupError: The shapes do not match, a mean is not finite, a covariance is not symmetric and positive
+        definite, a weight is not positive, or the weights do not sum to 1.
     """
     means, covariances, weights = (np.asarray(value, np.float64) for value in (mu, sigma, p))
     if means.ndim != 2 or covariances.shape != (*means.shape, means.shape[-1]):
@@ -204,7 +203,7 @@ def mixture(
         )
     if not np.isfinite(means).all():
         raise SetupError(f"mu is {means.tolist()}: give finite numbers")
-    # In this order: the eigenvalues of what is not finite may raise.
+    # Finiteness is checked first because eigenvalues of other matrices may raise.
     symmetric = np.isfinite(covariances).all() and np.array_equal(covariances, covariances.mT)
     if not symmetric or not (np.linalg.eigvalsh(covariances) > 0).all():
         raise SetupError(f"sigma is {covariances.tolist()}: give symmetric positive definite matrices")
@@ -222,17 +221,17 @@ def mixture(
 
 
 def gaussian(*, mean: float = 0.0, std: float = 1.0) -> Problem:
-    """A Gaussian on the line.
+    """Makes a Gaussian on the line.
 
     Args:
-      mean: of it.
-      std: of it.
+      mean: Mean of the Gaussian.
+      std: Standard deviation of the Gaussian.
 
     Returns:
       The problem; points have shape (1,).
 
     Raises:
-      SetupError: the mean is not finite, or the std not positive.
+      SetupError: The mean is not finite, or the std is not positive.
 
     References:
       Goodfellow et al., 2014, figure 1, https://arxiv.org/abs/1406.2661
@@ -250,17 +249,17 @@ def uniforms(
     intervals: Matrix = ((1.0, 2.0), (3.0, 4.0), (9.0, 10.0)),
     p: Sequence[float] = (0.25, 0.25, 0.5),
 ) -> Problem:
-    """A mixture of uniform distributions on the line, Σ_k p_k U[a_k, b_k).
+    """Makes a mixture of uniform distributions on the line, Σ_k p_k U[a_k, b_k).
 
     Args:
-      intervals: (K, 2), a_k < b_k; they may overlap.
-      p: (K,) weights, summing to 1.
+      intervals: Ends a_k < b_k of the intervals, of shape (K, 2); intervals may overlap.
+      p: Weights of shape (K,) that sum to 1.
 
     Returns:
       The problem; points have shape (1,).
 
     Raises:
-      SetupError: an interval is empty or not finite, or the weights are not K positive numbers of sum 1.
+      SetupError: An interval is empty or not finite, or the weights are not positive with sum 1.
     """
     ends, weights = np.asarray(intervals, np.float32), np.asarray(p, np.float32)
     pairs = ends.ndim == 2 and ends.shape[1] == 2 and np.isfinite(ends).all()
@@ -283,16 +282,16 @@ def uniforms(
 
 
 def parallel_lines(*, theta: float = 0.0) -> Problem:
-    """A point of the segment x = θ, 0 ≤ y < 1: at θ = 0 the real one of two parallel lines.
+    """Makes the uniform distribution on x = θ, 0 ≤ y < 1; θ = 0 is the real one of two parallel lines.
 
     Args:
-      theta: where the line stands.
+      theta: Position of the line on the x axis.
 
     Returns:
-      The problem, in the plane. It has no density there.
+      The problem, in the plane. It has no density.
 
     Raises:
-      SetupError: theta is not finite.
+      SetupError: Theta is not finite.
 
     References:
       Arjovsky et al., 2017, Wasserstein GAN, example 1, https://arxiv.org/abs/1701.07875

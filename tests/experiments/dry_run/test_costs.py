@@ -1,11 +1,11 @@
-"""What is read from a compiled program's text, on programs whose sums are known."""
+"""Tests of the costs read from the text of compiled programs, on programs with known sums."""
 
 import pytest
 
 from experiments.dry_run import costs, hlo
 
-# A loop of 7 rounds (its condition is asked 8 times), two calls, a conditional of a cheap and a dear
-# branch, an asynchronous copy out of HBM, and collectives of four kinds.
+# The program has a loop of 7 rounds (whose condition is evaluated 8 times), two calls, a conditional with a
+# cheap and an expensive branch, an asynchronous copy out of HBM, and collectives of four kinds.
 TEXT = """\
 HloModule hand, is_scheduled=true, entry_computation_layout={(f32[256]{0})->f32[256]{0}}
 
@@ -79,7 +79,7 @@ ENTRY %main (x: f32[256]) -> f32[1024] {
   %half = bf16[512]{0:T(256)} convert(%gathered)
   ROOT %swapped = f32[1024]{0:T(1024)} collective-permute(%gathered), source_target_pairs={{0,1},{1,0}}
 }
-"""  # noqa: E501  (XLA's own line breaks)
+"""  # noqa: E501  (The line breaks are XLA's.)
 
 
 def program(start=0, bound=7):
@@ -97,7 +97,7 @@ def test_cycles_are_summed_as_the_program_runs():
 def test_collectives_are_counted_with_their_bytes():
     assert costs.collectives(program()) == {
         "all-gather": (1, 4 * 1024),
-        "all-reduce": (8, 8 * 4 * 256),  # seven in the loop, one inside a fusion
+        "all-reduce": (8, 8 * 4 * 256),  # Seven run in the loop, one inside a fusion.
         "collective-permute": (1, 4 * 1024),
         "reduce-scatter": (1, 2 * 512),
     }
@@ -108,7 +108,8 @@ def test_collectives_are_counted_with_their_bytes():
     [
         ("jit(step)/every_4/cond", 2000 / 4 + 10 * 3 / 4),
         ("jit(step)/while/body/transpose(jvp(every_16))/cond", 2000 / 16 + 10 * 15 / 16),
-        ("jit(step)/every_4/cond/branch_1_fun/cond", 2000),  # within the branch that is due
+        # This conditional lies within the branch that is due.
+        ("jit(step)/every_4/cond/branch_1_fun/cond", 2000),
         ("jit(step)/cond", 2000),
     ],
 )
@@ -122,7 +123,7 @@ def test_a_lazy_branch_counts_as_often_as_it_is_due(origin, cycles):
         assert found == cycles
         whole = costs.executions(parsed, whole=True)[0]
         assert sum(x.cycles for x in whole if x.computation in ("cheap", "dear")) == 2000
-    # What moves in it does so as often.
+    # The bytes of a collective in the lazy branch count as often as the branch is due.
     reduced = text.replace(
         "ROOT %sine = f32[256]{0:T(256)} sine(%p.4)", "ROOT %sine = f32[256]{0:T(256)} all-reduce(%p.4)"
     )
@@ -132,11 +133,12 @@ def test_a_lazy_branch_counts_as_often_as_it_is_due(origin, cycles):
 
 
 def test_bytes_of_hbm_leave_out_what_lies_on_the_chip():
-    # x is read into the chip's own memory; the loop and the operand of %big lie there.
+    # x is copied into on-chip memory, where the loop and the operand of %big lie.
     moved, big, calls, branch = 1024, 1024, 2 * (1024 + 1024), 1024 + 1024
-    gathered = 4096 + 4096  # as many bytes count as read as are written
+    gathered = 4096 + 4096  # As many bytes count as read as are written.
     scattered, half, swapped = 1024 + 256, 4096 + 1024, 4096 + 4096
-    scalars = (4 + 4) + 7 * (4 + 4 + 4) + 8 * (4 + 4 + 1)  # %first, the counter, the comparison
+    # The scalars are %first, the counter and the comparison.
+    scalars = (4 + 4) + 7 * (4 + 4 + 4) + 8 * (4 + 4 + 1)
     expected = moved + big + calls + branch + gathered + scattered + half + swapped + scalars
     assert costs.hbm_bytes(program()) == expected
 

@@ -1,4 +1,4 @@
-"""The page of min-max dynamics."""
+"""Tests of the page of min-max dynamics."""
 
 import re
 
@@ -48,7 +48,7 @@ def test_matrices_are_the_methods_steps_near_the_dirac_gans_equilibrium(name, ra
 REMEDIES = ("negative momentum", "extra-gradient", "optimistic", "consensus")
 ARRIVE = {"simultaneous": "diverges", "alternating": "cycles"} | dict.fromkeys(REMEDIES, "converges")
 FLEE = dict.fromkeys(dynamics_page.METHODS, "diverges")
-# Alternating steps cycle up to a rate of 2 on xy and of 4 on the Dirac-GAN.
+# Alternating steps cycle up to a rate of 2 on xy and up to a rate of 4 on the Dirac-GAN.
 FLEE_DIRAC = FLEE | {"alternating": "cycles"}
 
 
@@ -64,7 +64,7 @@ def test_who_cycles_who_flees_who_arrives(rate, xy, dirac, tmp_path, capsys):
     found = {}
     for row in re.findall(r"<tr>(<td>.*?)</tr>", text):
         name, expected, measured, word, near, far, dirac_word = re.findall("<td>(.*?)</td>", row)
-        if rate == "3":  # the powers of a matrix leave float32's range, or are on their way
+        if rate == "3":  # the orbit leaves the range of float32 or grows towards it
             assert float(measured) > 1.5
         else:
             np.testing.assert_allclose(float(measured), float(expected), atol=2e-3)

@@ -1,4 +1,4 @@
-"""What people said: the questions, the file of answers, the rates and their intervals."""
+"""Tests of the questions, the file of answers, and the error rates with their intervals."""
 
 import csv
 import hashlib
@@ -15,7 +15,7 @@ from PIL import Image
 
 from experiments.rating import answer_log, questionnaire
 
-Z = 1.959963984540054  # the normal distribution's 97.5 % quantile, from a table
+Z = 1.959963984540054  # The 97.5 % quantile of the normal distribution, from a table.
 
 
 def pictures(num, seed=0, channels=1):
@@ -30,7 +30,8 @@ def questions(num=4, seed=0):
 @settings(max_examples=50)
 @given(st.integers(1, 1000).flatmap(lambda of: st.tuples(st.integers(0, of), st.just(of))))
 def test_the_interval_holds_the_shares_that_a_test_would_not_reject(case):
-    # Wilson's ends are where (p̂ − p)² = z² p(1 − p)/n: found here as roots of that quadratic in p.
+    # The ends of Wilson's interval satisfy (p̂ − p)² = z² p(1 − p)/n. Here they are roots of that quadratic
+    # in p.
     wrong, of = case
     found = answer_log.share(wrong, of)
     p, k = wrong / of, Z**2 / of
@@ -40,7 +41,7 @@ def test_the_interval_holds_the_shares_that_a_test_would_not_reject(case):
 
 
 def test_intervals_by_hand():
-    # 0 of n ends at z²/(n + z²); at p = ½ both ends lie z/(2√(n + z²)) from it.
+    # For 0 of n the upper end is z²/(n + z²). At p = ½ both ends lie z/(2√(n + z²)) away from it.
     np.testing.assert_allclose(answer_log.share(0, 10)[2:], [0, Z**2 / (10 + Z**2)], atol=1e-12)
     half = Z / (2 * math.sqrt(50 + Z**2))
     np.testing.assert_allclose(answer_log.share(25, 50)[2:], [0.5 - half, 0.5 + half], atol=1e-12)
@@ -70,7 +71,7 @@ def test_questions_are_balanced_and_shuffled_by_the_seed():
         orders.append("".join(question.kind[0] for question in asked))
     assert len(set(orders)) == 20
     assert [q.row for q in questions(50, 3)] == [q.row for q in questions(50, 3)]
-    # Every place holds either kind, at some seed.
+    # Every place holds either kind with some seed.
     assert all(len(set(place)) == 2 for place in zip(*orders, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""The page of experiments.rate and its server: who may answer what, and what nobody may learn."""
+"""Tests of the rating server: which requests may answer, and what the page must not reveal."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from tests.experiments.rating.test_ratings import questions
 
 
 def given_by(page):
-    """What the page was given, as its script reads it."""
+    """Returns the data that the page was given, as its script reads them."""
     return json.loads(re.search(r"const given = (.*);\n", page)[1])
 
 
@@ -44,9 +44,8 @@ def test_only_answers_with_the_token_of_the_page_count(client):
     post(403, token="")
     post(403, token="0" * 32)
     base = {"base_url": "http://127.0.0.1"}
-    assert (
-        client.post("/answer", data={"answer": "fake"}, **base).status_code == 415
-    )  # a form of another site
+    # Forms of other sites are refused.
+    assert client.post("/answer", data={"answer": "fake"}, **base).status_code == 415
     assert client.post("/answer", json=["token"], **base).status_code == 403
     assert client.post("/answer", json={"token": "x" * 10_000}, **base).status_code == 413
     assert client.get("/answer", **base).status_code == 405
@@ -87,10 +86,10 @@ def test_other_hosts_are_refused(client, host):
 
 def test_an_image_is_answered_once(client):
     _, post, kept, asked, ended = client
-    first = post(409, image="nothing")  # it says what is to be judged
+    first = post(409, image="nothing")  # The reply names the image to judge.
     assert set(first) == {"done", "image"}
     assert post(200)["done"] == 1
-    second = post(409, answer="real")  # the same image again
+    second = post(409, answer="real")  # The image has been answered already.
     assert second["done"] == 1
     assert kept == [(0, "fake", 5)]
     for done in range(1, len(asked)):
@@ -133,9 +132,10 @@ def test_nothing_tells_real_from_fake():
         }
         assert client.get("/image/0", **base).status_code == 404
     assert all(re.fullmatch("[0-9a-f]{16}", name) for name in names)
-    assert len(set(names)) == 40  # no image has the same name twice
+    assert len(set(names)) == 40  # No name is used twice.
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
-    assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", page.text)  # nothing from elsewhere
+    # Nothing is loaded from elsewhere.
+    assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", page.text)
 
 
 def test_an_answer_that_cannot_be_kept_ends_the_session(tmp_path):

@@ -1,4 +1,4 @@
-"""What a sweep scores, against problems whose answers are known."""
+"""Tests of the scores of sweeps on problems with known answers."""
 
 import numpy as np
 import pytest
@@ -17,9 +17,10 @@ def ring():
 def test_real_points_score_as_real_points_do(ring):
     found = member_scores.floor(*ring)
     assert found["modes"] == 8
-    # 1 − exp(−9/2) of a plane's Gaussian lies within 3 standard deviations; 4 standard errors.
+    # The mass of a Gaussian in the plane within 3 standard deviations is 1 − exp(−9/2). The tolerance is 4
+    # standard errors.
     assert found["high_quality"] == pytest.approx(0.98889, abs=4 * np.sqrt(0.98889 * 0.01111 / 2048))
-    assert 0 <= found["kl_modes"] < 0.01  # its mean is 7 / (2 · 2,048) = 0.0017
+    assert 0 <= found["kl_modes"] < 0.01  # Its mean is 7 / (2 · 2,048) = 0.0017.
     assert 0 < found["w1"] < 0.3
     assert 0 < found["sliced_w1"] < found["w1"]
 
@@ -34,7 +35,7 @@ def test_a_collapsed_and_a_broken_generator(ring):
     assert found["high_quality"][0] == 1
     assert found["kl_modes"][0] == pytest.approx(np.log(8), rel=1e-5)
     real = member_scores.held_out(problem, config)[: member_scores.NUM_PAIRED]
-    # All mass is at one place: every plan costs the mean distance to it.
+    # All samples are at one point, so every transport plan costs the mean distance to that point.
     assert found["w1"][0] == pytest.approx(np.linalg.norm(real - [2.0, 0.0], axis=1).mean(), rel=1e-5)
     assert np.isnan([found["w1"][1], found["kl_modes"][1]]).all()
 

@@ -1,4 +1,4 @@
-"""Captions and attributes of a folder's pictures, from its metadata.csv."""
+"""Tests of the captions and attributes of a folder's pictures, read from its metadata.csv."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_captions_join_by_file_name(folder):
     source = opened(
         folder, 'file_name,caption\ndogs/c.png,"a dög, sitting"\nelsewhere.png,no\n./cats/a.png,a cat\n'
     )
-    assert source.captions == ("a cat", "", "a dög, sitting")  # in the order of the examples
+    assert source.captions == ("a cat", "", "a dög, sitting")  # In the order of the examples.
     assert source.spec.attributes == ()
 
 
@@ -64,7 +64,7 @@ def test_attributes_and_captions_follow_a_split_and_skipped_files(folder, monkey
     (folder / "05.png").write_bytes(b"not a picture")
     rows = "".join(f"{i:02}.png,picture {10 + i},{10 + i}\n" for i in range(40))
     rows += "".join(f"{name},picture {i},{i}\n" for i, name in enumerate(FILES))
-    for limit in (2**30, 0):  # kept in memory, read again
+    for limit in (2**30, 0):  # With 0, pictures are decoded at each use.
         monkeypatch.setattr("jaxgan.data.folder.MEMORY_LIMIT", limit)
         whole = opened(folder, f"image_id,text,grey\n{rows}", skip_bad=True)
         seen = 0

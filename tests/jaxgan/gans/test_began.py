@@ -1,4 +1,4 @@
-"""BEGAN against its paper written in NumPy; the table of Lucic et al."""
+"""Tests of BEGAN against a NumPy version of its paper, and of the table of Lucic et al."""
 
 import functools
 
@@ -52,7 +52,7 @@ def test_losses_and_control_are_the_papers():
         layers = [state.critic.params[f"Dense_{i}"] for i in range(4)]
         for i, layer in enumerate(layers):
             x = x @ np.asarray(layer["kernel"], np.float64) + np.asarray(layer["bias"], np.float64)
-            if i in (0, 2):  # not into the code, nor out
+            if i in (0, 2):  # the layers that compute the code and the output are linear
                 x = np.where(x > 0, x, np.expm1(x))
         return x
 
@@ -63,16 +63,16 @@ def test_losses_and_control_are_the_papers():
     np.testing.assert_allclose(aux.extra["k"], np.clip(0.3 + RATE * balance, 0, 1), rtol=1e-5)
     np.testing.assert_allclose(aux.metrics["convergence"], real_loss + abs(balance), rtol=1e-5)
     assert aux.metrics["k"] == np.float32(0.3)
-    assert generator_aux.extra["k"] == np.float32(0.3)  # it moves with the critic
+    assert generator_aux.extra["k"] == np.float32(0.3)  # only the critic's update changes k
 
 
 def test_k_stays_between_0_and_1_and_moves_towards_the_balance():
     step = functools.partial(next_k, gamma=0.5, lambda_k=0.1)
-    np.testing.assert_allclose(step(0.5, 2.0, 0.5), 0.55)  # the critic has too easy a task
+    np.testing.assert_allclose(step(0.5, 2.0, 0.5), 0.55)  # the critic's task is too easy, so k grows
     np.testing.assert_allclose(step(0.5, 1.0, 1.5), 0.4)
     assert step(0.0, 1.0, 10.0) == 0.0
     assert step(1.0, 10.0, 0.0) == 1.0
-    assert convergence(2.0, 1.0, gamma=0.5) == 2.0  # in balance it is L(x)
+    assert convergence(2.0, 1.0, gamma=0.5) == 2.0  # at the balance, M is L(x)
     assert convergence(2.0, 3.0, gamma=0.5) == convergence(2.0, -1.0, gamma=0.5) == 4.0
 
 
@@ -113,7 +113,7 @@ def test_a_generator_learns_where_the_data_are():
     for _ in range(600):
         state, metrics = step(state, batch)
     samples = gan.sample(state, state.key, {"row": jnp.arange(64)})
-    # Data's mean is (2.1, −0.9); an untrained generator's samples are around the origin, 2.3 away.
+    # The data's mean is about (2.1, −0.9), and the samples of an untrained generator are around the origin.
     assert np.linalg.norm(samples.mean(0) - batch["real"][0].mean(0)) < 0.3, metrics
 
 

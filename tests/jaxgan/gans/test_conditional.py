@@ -1,4 +1,4 @@
-"""The conditional GAN and its projection critic, against their formulas."""
+"""Tests of the conditional GAN and its projection critic against their formulas."""
 
 import functools
 
@@ -74,7 +74,7 @@ def test_the_logit_is_the_projection(begun):
 
 def test_renaming_the_classes_in_all_tables_renames_the_outputs(begun):
     gan, state, _ = begun
-    order = np.array([2, 0, 1])  # class k is now called order[k]
+    order = np.array([2, 0, 1])  # class k is renamed to order[k]
 
     def rename(path, leaf):
         tables = ("scale", "bias", "Embed_0")
@@ -115,4 +115,4 @@ def test_both_players_learn_from_labels(begun):
     before = state.generator.params["ConditionalBatchNorm_0"]["scale"]["kernel"]
     asked = np.unique(batch["conditions"]["labels"])
     changed = np.any(np.asarray(moved) != np.asarray(before), axis=1)
-    np.testing.assert_array_equal(np.flatnonzero(changed), asked)  # no other class has a gradient
+    np.testing.assert_array_equal(np.flatnonzero(changed), asked)  # other classes have no gradient

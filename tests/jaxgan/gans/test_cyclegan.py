@@ -1,4 +1,4 @@
-"""CycleGAN in the plane, against what its formulas say of the identity and of exchanged domains."""
+"""Tests of CycleGAN in the plane against its formulas, also for the identity and for swapped domains."""
 
 import functools
 
@@ -47,7 +47,7 @@ def begun():
 
 
 def swapped(tree, pairs=(("to_a", "to_b"), ("of_a", "of_b"))):
-    """Every network in the place of the other domain's."""
+    """Returns the parameters with every network exchanged for the other domain's."""
     names = {old: new for pair in pairs for old, new in (pair, pair[::-1])}
     return {names.get(name, name): values for name, values in tree.items()}
 
@@ -75,11 +75,11 @@ def test_it_is_symmetric_under_exchange_of_the_domains(begun):
 
 def test_the_identity_has_no_cycle_and_no_identity_error(begun):
     gan, state, batch = begun
-    zeros = jax.tree.map(jnp.zeros_like, state.generator.params)  # x + 0
+    zeros = jax.tree.map(jnp.zeros_like, state.generator.params)  # the translators compute x + 0
     state = state.replace(generator=state.generator.replace(params=zeros, ema_params=zeros))
     *_, metrics = losses_of(gan, state, first(batch))
     assert float(metrics["cycle"]) == float(metrics["identity"]) == 0.0
-    # And so a cycle error proves nothing by itself.
+    # The identity also has a cycle error of 0, which therefore proves nothing by itself.
     measure = gan.measures["cycle_error"]
     rows = jax.tree.map(np.asarray, measure.per_row(state, first(batch), state.key))
     assert measure.reduce(rows) == 0.0

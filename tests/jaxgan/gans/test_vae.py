@@ -1,4 +1,4 @@
-"""The VAE against closed forms: the KL of Gaussians, and probabilistic PCA."""
+"""Tests of the VAE against closed forms: the KL divergence of Gaussians, and probabilistic PCA."""
 
 import functools
 import math
@@ -24,7 +24,8 @@ DIM, LATENT, COUNT = 4, 2, 400
 
 @given(st.floats(-2, 2), st.floats(-2, 2), st.floats(-1, 1))
 def test_the_kl_is_the_integral(mean, other, log_variance):
-    # ∫ q log(q / p) by Gauss–Hermite quadrature, exact for the polynomial it is.
+    # ∫ q log(q / p) is computed by Gauss–Hermite quadrature, which is exact because the log is a
+    # polynomial.
     nodes, weights = np.polynomial.hermite_e.hermegauss(8)
     weights = weights / weights.sum()
     total = 0.0
@@ -65,7 +66,7 @@ def as_batch(x):
 
 
 def ppca(x):
-    """Tipping and Bishop's maximum-likelihood solution and its mean log-likelihood, by NumPy."""
+    """Returns Tipping and Bishop's maximum-likelihood solution and its mean log-likelihood, with NumPy."""
     x = x.astype(np.float64)
     mean, (values, vectors) = x.mean(0), np.linalg.eigh(np.cov(x.T, bias=True))
     values, vectors = values[::-1], vectors[:, ::-1]
@@ -76,7 +77,7 @@ def ppca(x):
 
 
 def mean_elbo(gan, state, x, draws=50):
-    """The mean over samples and draws of z, and its standard error."""
+    """Returns the mean ELBO over samples and draws of z, and its standard error."""
     per_row = jax.jit(gan.measures["elbo"].per_row)
     data = {name: value[0] for name, value in as_batch(x).items()}
     found = np.stack([per_row(state, data, jax.random.key(i))["elbo"] for i in range(draws)])
@@ -88,7 +89,8 @@ def test_the_bound_at_pcas_solution_is_its_log_likelihood():
     mean, weights, variance, truth = ppca(x)
     gan = system()
     state = gan.init(jax.random.key(0), as_batch(x))
-    # The posterior of z is N(M⁻¹Wᵀ(x − μ), σ² M⁻¹), with M = WᵀW + σ² I diagonal: a linear encoder has it.
+    # The posterior of z is N(M⁻¹Wᵀ(x − μ), σ² M⁻¹) with M = WᵀW + σ² I, which is diagonal, so a linear
+    # encoder can represent the posterior exactly.
     inverse = np.linalg.inv(weights.T @ weights + variance * np.eye(LATENT))
     encoder = weights @ inverse
     log_variance = np.log(variance * np.diag(inverse))
@@ -123,9 +125,9 @@ def test_training_a_linear_vae_comes_to_pcas_log_likelihood():
     assert state.critic is None
     assert int(state.step) == int(state.generator.updates) == 6000
     found, error = mean_elbo(gan, state, x)
-    assert found < truth + 4 * error  # it is a lower bound
+    assert found < truth + 4 * error  # the ELBO is a lower bound
     np.testing.assert_allclose(found, truth, atol=0.03)
-    # β takes part in training, and not in the measure.
+    # β affects the loss, but not the measure.
     heavy = system(beta=4.0)
     loss = heavy.generator_loss
     fakes, _ = heavy.generate(

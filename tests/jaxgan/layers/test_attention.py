@@ -15,14 +15,14 @@ X = standard((2, 4, 6, 16), 1)
 
 
 def attend(gamma=0.7, **fields):
-    """A layer whose γ has left 0, and its variables."""
+    """Returns a layer whose γ differs from its initial 0, and its variables."""
     module = attention.SelfAttention(**fields)
     variables = module.init(jax.random.key(0), X, True)
     return module, {**variables, "params": {**variables["params"], "gamma": jnp.float32(gamma)}}
 
 
 def by_numpy(x, params, pool):
-    """SAGAN's formula in float64, query by query."""
+    """Evaluates SAGAN's formula in float64, query by query."""
     x = np.asarray(x, np.float64)
     gamma = float(params["gamma"])
     theta, phi, g, o = (
@@ -96,7 +96,7 @@ def test_queries_or_keys_that_say_nothing_give_the_mean_value(name):
 def test_a_loud_key_is_the_only_one_heard():
     module, variables = attend(pool=False, gamma=1.0)
     params = jax.tree.map(jnp.zeros_like, variables["params"])
-    # Channel 0 asks, channel 1 answers, channel 2 is what is said.
+    # Channel 0 holds the queries, channel 1 the keys and channel 2 the values.
     for name, channel in (("theta", 0), ("phi", 1), ("g", 2)):
         params[name]["kernel"] = params[name]["kernel"].at[0, 0, channel, 0].set(1.0)
     params["o"]["kernel"] = params["o"]["kernel"].at[0, 0, 0, 3].set(1.0)
@@ -144,7 +144,7 @@ def test_derivatives_of_two_orders_by_finite_differences(pool):
                 f(jax.tree.map(lambda a, b, h=h: a + h * b, params, steps), x + h * direction)
                 for h in (1e-4, -1e-4)
             ]
-            # The softmax is float32, so that differences over 2e-4 are good to a thousandth.
+            # The softmax is float32, so differences over 2e-4 are accurate to about a thousandth.
             np.testing.assert_allclose(ours, (ends[0] - ends[1]) / 2e-4, rtol=5e-3)
 
 

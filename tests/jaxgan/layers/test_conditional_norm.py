@@ -19,7 +19,7 @@ def standard(shape, seed=0):
 
 
 def standardised(x, axes, epsilon=1e-5):
-    """(x − mean) / √(var + ε) in float64 NumPy."""
+    """Computes (x − mean) / √(var + ε) in float64 with NumPy."""
     x = np.asarray(x, np.float64)
     return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + epsilon)
 
@@ -28,7 +28,7 @@ LABELS = jnp.array([0, 2, 1, 2, 0, 0])
 
 
 def by_label():
-    """A label-conditional norm with other parameters than it starts with."""
+    """Returns a label-conditional norm, its input, and variables that differ from the initial ones."""
     x, module = 2 * standard((6, 4, 5, 3)) + 1, conditional_norm.ConditionalBatchNorm(num_classes=3)
     variables = module.init(jax.random.key(0), x, LABELS, True)
     params = {"scale": {"kernel": standard((3, 3), 1)}, "bias": {"kernel": standard((3, 3), 2)}}
@@ -65,7 +65,7 @@ def test_conditional_batch_norm_by_vector_is_the_formula():
     w, v = (np.asarray(variables["params"][name]["kernel"], np.float64) for name in ("scale", "bias"))
     scale, bias = (1 + np.asarray(c) @ w)[:, None, None], (np.asarray(c) @ v)[:, None, None]
     np.testing.assert_allclose(y, scale * standardised(x, (0, 1, 2)) + bias, atol=2e-5)
-    # BigGAN's truth: without a condition it is unconditional batch norm.
+    # In BigGAN's form, a condition of zeros gives unconditional batch norm.
     y, _ = module.apply(variables, x, 0 * c, True, mutable=["batch_stats"])
     np.testing.assert_allclose(y, standardised(x, (0, 1, 2)), atol=1e-5)
 
@@ -131,7 +131,7 @@ def test_four_devices_see_the_batch_of_one():
 
 
 def gradients(f, arguments):
-    """First derivatives, and those of a function of them, as in a gradient penalty."""
+    """Computes first derivatives, and those of a function of them as in a gradient penalty."""
 
     def value(*arguments):
         return jnp.sum(jnp.sin(f(*arguments)))
@@ -174,7 +174,7 @@ def test_derivatives_of_conditional_batch_norm_are_those_of_the_formula():
 def test_instance_norm_is_the_formula(shape, seed, scale, offset):
     x = np.random.default_rng(seed).normal(size=shape) * scale + offset
     y = conditional_norm.InstanceNorm().apply({}, jnp.float32(x), True)
-    # In float32 an offset of 300 standard deviations costs that many roundings.
+    # In float32, an offset of 300 standard deviations makes rounding errors 300 times as large.
     np.testing.assert_allclose(y, standardised(np.float32(x), (1, 2)), atol=2e-3)
 
 

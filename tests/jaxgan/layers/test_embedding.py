@@ -41,7 +41,7 @@ def test_derivatives_of_two_orders_are_those_of_a_product_with_one_hot_labels():
             )
         )
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
-        np.testing.assert_array_equal(ours[jnp.array([2, 4])], 0)  # classes that are not in the batch
+        np.testing.assert_array_equal(ours[jnp.array([2, 4])], 0)  # classes that the batch does not contain
 
 
 def test_the_initialiser_sees_classes_and_features():
@@ -64,7 +64,7 @@ def test_a_spectral_table_is_divided_by_its_singular_value():
     for train in (True, False):
         y = module.apply(variables, LABELS, train)
         np.testing.assert_allclose(y, table[np.asarray(LABELS)] / largest, rtol=0.01)
-    # So the map from one-hot labels has norm 1, whatever the table's scale.
+    # The map from one-hot labels therefore has norm 1, whatever the table's scale.
     doubled = {**variables, "params": {"kernel": 2 * variables["params"]["kernel"]}}
     np.testing.assert_allclose(
         module.apply(doubled, LABELS, True), module.apply(variables, LABELS, True), rtol=1e-5

@@ -28,7 +28,7 @@ def test_parameters_start_standard_and_outputs_with_the_gain(gain, lr_multiplier
 
 
 def test_a_leaky_relu_keeps_the_mean_square_of_a_deep_network():
-    # Slope 0.2 keeps (1 + 0.04) / 2 of the mean square, which the gain √2 turns into 1.04 a layer.
+    # Slope 0.2 keeps (1 + 0.04) / 2 of the mean square, which the gain √2 turns into 1.04 per layer.
     x = standard((128, 256), 1)
     for depth in range(10):
         module = equalised.EqualisedDense(256)
@@ -70,7 +70,8 @@ def test_it_is_a_plain_layer_whose_kernel_is_scaled():
 
 @pytest.mark.parametrize("lr_multiplier", [1.0, 0.01])
 def test_adam_changes_layers_of_any_width_at_one_relative_speed(lr_multiplier):
-    # A step of Adam changes each parameter by its rate. Relative to N(0, 1 / m²) that is rate · m.
+    # A step of Adam changes each parameter by the learning rate. Relative to N(0, 1 / m²), this change is
+    # rate · m.
     module = equalised.EqualisedDense(16, lr_multiplier=lr_multiplier)
     for width in (4, 400):
         x = standard((8, width), 1)

@@ -15,7 +15,7 @@ from jaxgan.ops import conv
 
 
 def operands(geometry, groups, inputs, outputs, seed=0):
-    """Images, a kernel and outputs for so many channels a group."""
+    """Returns images, a kernel and outputs, given the numbers of channels per group."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(2, *geometry.size, groups * inputs))
     w = rng.normal(size=(*geometry.kernel, inputs, groups * outputs))
@@ -24,7 +24,7 @@ def operands(geometry, groups, inputs, outputs, seed=0):
 
 
 def reference(x, w, geometry, groups):
-    """XLA's own grouped convolution, differentiated by JAX's own rules."""
+    """Computes XLA's own grouped convolution, which is differentiated by JAX's own rules."""
     return lax.conv_general_dilated(
         x,
         w,
@@ -67,11 +67,11 @@ def test_each_group_is_a_convolution_of_its_own(size, kernel, stride, groups, in
 @pytest.mark.parametrize(
     ("kernel", "stride", "groups", "inputs", "outputs"),
     [
-        (3, 1, 8, 16, 16),  # R3GAN's: two blocks of four groups
+        (3, 1, 8, 16, 16),  # as in R3GAN: two blocks of four groups
         (3, 1, 3, 5, 2),
         (4, 2, 2, 3, 6),
         (3, 1, 6, 1, 1),  # depthwise
-        (3, 2, 2, 72, 4),  # groups broader than a block
+        (3, 2, 2, 72, 4),  # groups wider than a block
     ],
 )
 def test_derivatives_of_two_orders_match_lax(kernel, stride, groups, inputs, outputs):

@@ -41,7 +41,7 @@ def test_a_dense_layer_and_its_derivatives_by_numpy(sides):
     (dx, dw), (x64, w64, g64) = pull(g), (np.asarray(a, np.float64) for a in (x, w, g))
     for ours, exact in ((y, x64 @ w64), (dx, g64 @ w64.T), (dw, x64.T @ g64)):
         np.testing.assert_allclose(ours, exact, rtol=0, atol=2e-6 * np.abs(exact).max())
-    # A gradient penalty's: of ½‖∂/∂x Σ (x W)²‖² = 2 ‖x W Wᵀ‖², by W.
+    # As in a gradient penalty, we differentiate ½‖∂/∂x Σ (x W)²‖² = 2 ‖x W Wᵀ‖² with respect to W.
     squares = jax.grad(lambda x, w: jnp.sum(layers.multiply(x, w) ** 2))
     second = jax.grad(lambda w: 0.5 * jnp.sum(squares(x, w) ** 2))(w)
     t = x64 @ w64 @ w64.T

@@ -1,4 +1,4 @@
-"""Layers that see the whole batch: what they compute, where they stand, whom they shut out."""
+"""Tests of layers that see the whole batch: their values, their use in critics, and what they refuse."""
 
 import jax
 import jax.numpy as jnp
@@ -28,12 +28,12 @@ def test_discrimination_is_the_papers():
 
 def test_distance_is_the_mean_l2_norm_of_the_differences():
     x = np.array([[0, 0], [3, 4], [0, 8]], np.float32)
-    # 5, 8 and 5 between the pairs; the distance to oneself is 0 but for ε.
+    # The distances between the pairs are 5, 8 and 5; the distance of a sample to itself is √ε.
     np.testing.assert_allclose(minibatch.distance(x, x)[:, 0], [13 / 3, 10 / 3, 13 / 3], rtol=2e-5)
 
 
 def test_standard_deviation_is_that_of_the_features_averaged():
-    x = np.array([[0, 1, 5], [2, 1, 5]], np.float32)  # deviations 1, 0 and 0
+    x = np.array([[0, 1, 5], [2, 1, 5]], np.float32)  # the deviations are 1, 0 and 0
     np.testing.assert_allclose(minibatch.standard_deviation(x)[:, 0], [1 / 3, 1 / 3], rtol=3e-4)
 
 

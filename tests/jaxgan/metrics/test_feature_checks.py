@@ -1,4 +1,4 @@
-"""What no metric on features may take, in one clear line."""
+"""Tests that every metric on features refuses invalid input with a message of one line."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +11,7 @@ from jaxgan.metrics.checks import check_features
 LABELS = np.arange(20) % 2
 GOOD = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
 
-# Each takes two sets of features.
+# Each function takes two sets of features.
 METRICS = {
     "moments": lambda x, y: [moments.from_features(z) for z in (x, y)],
     "class_frechet": lambda x, y: frechet.class_frechet_distance(x, LABELS, y, LABELS),
@@ -76,4 +76,4 @@ def test_too_few(name, count):
 def test_large_features_are_finite():
     (found,) = check_features(x=np.full((4, 2), 3e38, np.float32))
     assert found.dtype == np.float32
-    check_features(x=np.full((4, 2), 1e308))  # though their sum is not
+    check_features(x=np.full((4, 2), 1e308))  # the values are finite, although their sum is not

@@ -1,4 +1,4 @@
-"""The project beside torch-fidelity itself: ``pip install "jaxgan[fidelity]"``; skipped without."""
+"""Tests of the metrics against torch-fidelity (``pip install "jaxgan[fidelity]"``), skipped without it."""
 
 import hashlib
 from pathlib import Path
@@ -17,7 +17,7 @@ pytest.importorskip("torch_fidelity")
 theirs = pytest.importorskip("tests.goldens.inception")
 
 pytestmark = pytest.mark.xdist_group("inception")
-SEED = 1  # not the goldens'
+SEED = 1  # differs from the seed of the golden files
 
 
 @pytest.fixture(scope="module")

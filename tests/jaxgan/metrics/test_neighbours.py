@@ -1,4 +1,4 @@
-"""Nearest neighbours by brute force, and the test of copying on generators that do and do not."""
+"""Tests of nearest neighbours by brute force, and of the copying test on known generators."""
 
 import math
 
@@ -34,7 +34,7 @@ def test_nearest(seed, rows):
 
 
 def test_near_copies_far_from_the_origin():
-    # Each sample is there again, moved by 1e-4, and the queries lie nearer to the first of the two.
+    # Each sample occurs a second time, moved by 1e-4, and the queries lie nearer to the first occurrence.
     train = 30_000 + draw(0).astype(np.float64)
     step = 1e-5 * np.eye(3)[0]
     queries = train[::-1] + step
@@ -66,5 +66,5 @@ def test_what_it_says():
     assert noisy.z < -3
     blurred = data_copying(train, held_out, 2 * draw(4, 200))
     assert blurred.z > 3
-    # Data that repeats itself: all distances are tied at 0.
+    # If the data repeats itself, all distances are tied at 0.
     assert data_copying(train, train, train[:50])[:2] == (0.5, 0)

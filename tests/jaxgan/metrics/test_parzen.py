@@ -1,4 +1,4 @@
-"""Parzen windows against SciPy's densities and the 2014 script's formula."""
+"""Tests of Parzen windows against SciPy's densities and the formula of the 2014 script."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_many_samples_are_their_mixture(seed, order, sigma):
 
 
 def test_a_narrow_window_does_not_underflow():
-    # 784 pixels at σ = 0.01: exponents of a million.
+    # With 784 pixels and σ = 0.01, the exponents are in the millions.
     samples, points = draw(0, 12, 784), draw(1, 3, 784)
     (found,) = parzen_densities(samples, points, [0.01])
     squares = np.sum((points[:, None].astype(float) - samples[None].astype(float)) ** 2, axis=2)
@@ -70,7 +70,7 @@ def test_the_choice_and_the_error():
 
 
 def test_the_test_set_has_no_part_in_the_choice():
-    # Windows around 0; validation data are narrow, test data wide.
+    # The windows are around 0, the validation data is narrow and the test data is wide.
     samples, grid = np.zeros((2, 50)), [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2]
     validation, test = 0.2 * draw(0, 50, 50), 1.6 * draw(1, 50, 50)
     assert parzen_log_likelihood(samples, validation, test, sigmas=grid).sigma == 0.2

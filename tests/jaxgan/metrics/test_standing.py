@@ -1,4 +1,4 @@
-"""Standing statistics against the definition, and against the averages that training leaves."""
+"""Tests of standing statistics against the definition and against the averages of training."""
 
 import functools
 
@@ -28,7 +28,7 @@ def test_they_are_the_mean_of_the_batches_moments(key):
     gan = tiny_gan()
     state = gan.init(jax.random.key(1), tiny_batch())
     standing = standing_statistics(gan, state, key, batches=3, batch_size=16, conditions=none_asked)
-    # The first layer by hand: z W, normalised over samples and pixels.
+    # The output of the first layer is z W, whose moments are taken over samples and pixels.
     kernel = np.asarray(state.generator.ema_params["Dense_0"]["kernel"], np.float64)
     means, variances = [], []
     for number in range(3):
@@ -39,7 +39,7 @@ def test_they_are_the_mean_of_the_batches_moments(key):
         variances.append(hidden.var(0))
     np.testing.assert_allclose(stats(standing)["mean"], np.mean(means, 0), rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(stats(standing)["var"], np.mean(variances, 0), rtol=1e-4)
-    # All else is as it was.
+    # The rest of the state is unchanged.
     jax.tree.map(np.testing.assert_array_equal, state.generator.ema_params, standing.generator.ema_params)
     jax.tree.map(np.testing.assert_array_equal, state.generator.model_state, standing.generator.model_state)
 
@@ -67,7 +67,7 @@ def test_they_agree_with_the_averages_of_training_where_weights_stand_still(key)
         gan, state, jax.random.key(5), batches=300, batch_size=16, conditions=none_asked
     )
     for name in ("Norm_0", "Norm_1"):
-        # Each is a mean over about a hundred batches or more, of 16 samples.
+        # Each statistic is a mean over about a hundred batches or more, of 16 samples each.
         np.testing.assert_allclose(stats(standing, name)["var"], stats(state, name)["var"], rtol=0.1)
         spread = np.sqrt(stats(state, name)["var"])
         assert np.all(np.abs(stats(standing, name)["mean"] - stats(state, name)["mean"]) < 0.1 * spread)

@@ -50,10 +50,10 @@ def test_celeba_generator_is_the_papers():
 def test_batch_norm_everywhere_but_at_the_ends():
     flat, variables = parameters(dcgan.Generator(32, 3, 8), jnp.zeros((1, 10)))
     scales = [leaf.shape for path, leaf in flat.items() if path[-1] == "scale"]
-    assert scales == [(32,), (16,), (8,)]  # hidden feature maps, not the 3 channels of the output
+    assert scales == [(32,), (16,), (8,)]  # hidden layers only, not the 3 channels of the output
     flat, variables = parameters(dcgan.Critic(8), jnp.zeros((1, 32, 32, 3)))
     scales = [leaf.shape for path, leaf in flat.items() if path[-1] == "scale"]
-    assert scales == [(16,), (32,)]  # not the first layer's 8
+    assert scales == [(16,), (32,)]  # the first layer, with 8 channels, has no norm
     assert "batch_stats" in variables
 
 
@@ -127,7 +127,8 @@ def count(module, x):
 
 
 def test_resnets_are_the_papers():
-    # Spectral normalisation's table 4: three blocks of 256 up from 4 × 4, two of 128 down and two more.
+    # In table 4 of the paper on spectral normalisation, the generator has three blocks of 256 channels that
+    # upsample from 4 × 4, and the critic has two blocks of 128 channels that pool and two more.
     conv, shortcut = 9 * 256 * 256 + 256, 256 * 256 + 256
     block = 2 * conv + shortcut + 2 * 2 * 256
     assert count(resnet.Generator(32), jnp.zeros((1, 128))) == (

@@ -10,14 +10,15 @@ from jax import lax
 
 from jaxgan.ops import conv, winograd
 
-CHANNELS = (1, 3, 16, 40)  # thin ones are one product, broad ones minimal filtering; both sides of the line
+# These lie on both sides of the threshold: few channels are one product, many use minimal filtering.
+CHANNELS = (1, 3, 16, 40)
 
 
 def explicit(size, kernel, stride, low, high):
     return conv.Geometry(size, (kernel, kernel), stride, ((low, high), (high, low)))
 
 
-# One compilation a shape, where each of their operations would have its own.
+# Under jit there is one compilation per shape instead of one per operation.
 forward, transpose, correlate = (
     jax.jit(function, static_argnums=2) for function in (conv.conv, conv.transpose, conv.correlate)
 )
@@ -55,7 +56,7 @@ def operands(geometry, seed=0, batch=2, inputs=3, outputs=4):
 
 
 def convolve_by_hand(x, w, geometry):
-    """The definition, in float64 loops over output pixels."""
+    """Evaluates the definition in float64 with loops over output pixels."""
     (kh, kw), s = geometry.kernel, geometry.stride
     padded = np.pad(x.astype(np.float64), ((0, 0), *geometry.padding, (0, 0)))
     height, width = geometry.out
@@ -68,7 +69,7 @@ def convolve_by_hand(x, w, geometry):
 
 
 def reference(x, w, geometry):
-    """XLA's own convolution, differentiated by JAX's own rules."""
+    """Computes XLA's own convolution, which is differentiated by JAX's own rules."""
     strides = (geometry.stride,) * 2
     return lax.conv_general_dilated(
         x, w, strides, geometry.padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
@@ -131,7 +132,7 @@ def test_reflect_padding_is_padding_first():
 
 
 def by_lax(name, geometry, x, w, y):
-    """The three maps from XLA's convolution and JAX's own rules alone."""
+    """Returns one of the three maps by XLA's convolution and JAX's own rules, and its arguments."""
     forward = functools.partial(reference, geometry=geometry)
     if name == "conv":
         return forward, (x, w)
@@ -156,7 +157,8 @@ def test_derivatives_of_three_orders_match_lax(name, size, kernel, stride, chann
         def value(a, b):
             return jnp.sum(jnp.sin(f(a, b)))
 
-        def penalty(a, b):  # as in a gradient penalty: a function of the gradient, differentiated again
+        def penalty(a, b):
+            # As in a gradient penalty, a function of the gradient is differentiated again.
             return sum(jnp.sum(jnp.sin(g)) for g in jax.grad(value, (0, 1))(a, b))
 
         def third(a, b):
@@ -182,7 +184,7 @@ def test_vmapped_kernels_match_a_loop(channels):
 
 @pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (3, 1), (4, 2), (5, 2), (4, 1), (5, 1), (7, 2)])
 def test_no_order_of_derivative_leaves_the_products_on_cpu(kernel, stride):
-    # XLA's CPU backend has no fast kernel for most convolutions that differentiation brings about.
+    # XLA's CPU backend has no fast kernel for most convolutions that result from differentiation.
     geometry = conv.same((8, 8), (kernel, kernel), stride)
     x, w, _ = operands(geometry, inputs=16, outputs=16)
 
@@ -207,7 +209,7 @@ def test_minimal_filtering_saves_multiplications():
         for equation in jaxpr.jaxpr.eqns
         if equation.primitive.name == "dot_general"
     )
-    assert products * 16 == 8 * 8 * 8 * 16 * 64 * 64 * 9  # nine for the definition's sixteen
+    assert products * 16 == 8 * 8 * 8 * 16 * 64 * 64 * 9  # 9 instead of the definition's 16
 
 
 @pytest.mark.slow

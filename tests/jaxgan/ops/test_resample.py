@@ -19,7 +19,11 @@ def images(shape, seed=0):
 
 
 def upfirdn(x, kernel, up=1, down=1, padding=(0, 0), gain=1.0):
-    """The definition: zeros after every pixel, padding, one filter of K × K, every so many-th pixel."""
+    """Evaluates the definition with one K × K filter.
+
+    Zeros are inserted after every pixel, the image is padded and filtered, and every ``down``-th pixel is
+    kept.
+    """
     b, h, w, c = x.shape
     before, after = padding
     padded = np.zeros((b, h * up + before + after, w * up + before + after, c))
@@ -34,7 +38,7 @@ def upfirdn(x, kernel, up=1, down=1, padding=(0, 0), gain=1.0):
     return out[:, ::down, ::down]
 
 
-# One compilation a shape, where each of their operations would have its own.
+# Under jit there is one compilation per shape instead of one per operation.
 blur, upsample, downsample = (
     jax.jit(function, static_argnames="kernel")
     for function in (resample.blur, resample.upsample, resample.downsample)
@@ -48,7 +52,7 @@ def test_all_three_are_the_definition(shape, kernel, seed):
     x, k = images(shape, seed), len(kernel)
     blurred = upfirdn(x, kernel, padding=(k // 2, (k - 1) // 2))
     np.testing.assert_allclose(blur(x, kernel), blurred, atol=1e-5)
-    # The paddings of StyleGAN2's upsample_2d and downsample_2d.
+    # The paddings are those of StyleGAN2's upsample_2d and downsample_2d.
     p = k - 2
     upsampled = upfirdn(x, kernel, up=2, padding=((p + 1) // 2 + 1, p // 2), gain=4)
     np.testing.assert_allclose(upsample(x, kernel), upsampled, atol=1e-5)
@@ -106,7 +110,7 @@ def test_upsampling_is_four_times_the_transpose_of_downsampling(shape, seed, ker
 
 
 def dense(f, size):
-    """A linear map of (1, H, W, 1) images as a matrix, column by column."""
+    """Returns the matrix of a linear map of (1, H, W, 1) images, one row per input pixel."""
     basis = np.eye(size * size, dtype=np.float32).reshape(-1, size, size, 1)
     return np.asarray(jax.vmap(lambda x: f(x[None])[0])(basis)).reshape(size * size, -1)
 

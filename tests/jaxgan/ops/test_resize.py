@@ -1,4 +1,4 @@
-"""TensorFlow 1's resize against its definition, pixel by pixel."""
+"""Tests of TensorFlow 1's resize against its definition, pixel by pixel."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,10 @@ sides = st.integers(1, 12)
 
 
 def by_hand(image, size):
-    """(H, W) to (H', W') in float64: pixel (i, j) takes the image's value at (i · H / H', j · W / W')."""
+    """Resizes (H, W) to (H', W') in float64.
+
+    Pixel (i, j) takes the image's value at (i · H / H', j · W / W').
+    """
     height, width = image.shape
     out = np.empty(size)
     for i in range(size[0]):
@@ -32,11 +35,11 @@ def test_resize_is_the_definition(height, width, new_height, new_width, seed):
     for b in range(2):
         for c in range(3):
             expected = by_hand(images[b, :, :, c].astype(np.float64), (new_height, new_width))
-            np.testing.assert_allclose(ours[b, :, :, c], expected, atol=3e-4)  # of 255
+            np.testing.assert_allclose(ours[b, :, :, c], expected, atol=3e-4)  # pixels go up to 255
 
 
 def test_four_pixels_of_two_by_hand():
-    image = np.array([[[[0], [100]]]], np.uint8)  # one row: half-pixel centres would give 0, 25, 75, 100
+    image = np.array([[[[0], [100]]]], np.uint8)  # half-pixel centres would give 0, 25, 75, 100
     np.testing.assert_array_equal(resize.tensorflow1(image, (1, 4))[0, 0, :, 0], [0, 50, 100, 100])
 
 

@@ -28,7 +28,7 @@ def start(name):
 
 
 def kernel(name, variables):
-    """A layer's kernel, outputs last."""
+    """Returns a layer's kernel with its outputs on the last axis."""
     stored = variables["params"]["kernel"]
     return stored.swapaxes(2, 3) if name == "transpose" else stored
 
@@ -70,7 +70,7 @@ def test_initialisation_leaves_parameters_untouched(name):
     np.testing.assert_array_equal(variables["params"]["kernel"], plain["params"]["kernel"])
     assert set(variables) == {"params", "spectral"}
     assert set(variables["spectral"]) == {"u", "sigma"}
-    assert variables["spectral"]["u"].shape == (5,)  # as long as there are outputs
+    assert variables["spectral"]["u"].shape == (5,)  # one entry per output
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -112,7 +112,7 @@ def test_evaluation_uses_the_stored_sigma(name):
     expected = plain.apply({"params": variables["params"]}, x, True) / 4.0
     np.testing.assert_allclose(module.apply(doubled, x, False), expected, rtol=1e-5, atol=1e-6)
     text = str(jax.make_jaxpr(lambda v: module.apply(v, x[:0] if name == "dense" else x, False))(variables))
-    assert "sqrt" not in text  # no iteration, no norm
+    assert "sqrt" not in text  # neither a power iteration nor a norm is computed
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -147,7 +147,7 @@ def test_biases_and_scales_are_never_normalised():
 
 
 def test_lipschitz_bound_of_a_spectral_critic():
-    # Every dense layer has σ = 1 and leaky ReLU slope ≤ 1, so a dense critic is 1-Lipschitz: measured.
+    # Every dense layer has σ = 1 and leaky ReLU has slopes of at most 1, so a dense critic is 1-Lipschitz.
     class Net(nn.Module):
         @nn.compact
         def __call__(self, x, train):

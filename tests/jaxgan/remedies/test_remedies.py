@@ -1,4 +1,4 @@
-"""Each remedy against its paper, written in NumPy or worked out by hand."""
+"""Tests of each remedy against its paper, written in NumPy or derived by hand."""
 
 import functools
 
@@ -42,7 +42,7 @@ def test_label_smoothing_is_cross_entropy_with_soft_labels():
     pair = one_sided_label_smoothing(NS, real_label=0.9)
     np.testing.assert_allclose(pair.critic(jnp.array(real), jnp.array(fake)), expected, rtol=1e-6)
     assert pair.generator is NS.generator
-    # On real samples alone the critic wants D(x) = 0.9, and no more.
+    # On real samples alone, the critic's loss is minimal at D(x) = 0.9.
     gradient = jax.grad(lambda r: pair.critic(r, jnp.zeros(3)))(jnp.full(3, np.log(9.0)))
     np.testing.assert_allclose(gradient, 0, atol=1e-7)
     with pytest.raises(SetupError, match="cross-entropy"):
@@ -56,7 +56,7 @@ def test_top_k_takes_the_best_and_fewer_with_time(step, k):
     best = np.sort(logits)[::-1][:k]
     np.testing.assert_allclose(pair.generator(logits), np.mean(np.log1p(np.exp(-best))), rtol=1e-6)
     gradients = jax.grad(pair.generator)(logits)
-    assert np.count_nonzero(gradients) == k  # of two equal ones, one may be left out
+    assert np.count_nonzero(gradients) == k  # of two equal logits, one may be left out
     np.testing.assert_allclose(
         pair.generator(logits[:, None, None] + jnp.zeros((1, 2, 1))), pair.generator(logits), rtol=1e-6
     )
@@ -121,8 +121,8 @@ def test_historical_averaging_pulls_to_the_mean_of_the_past():
 
 
 def test_unrolling_differentiates_through_the_critics_updates():
-    # Data at 0, samples at a, the critic D(x) = b x + c under the Wasserstein loss: its gradient in b is a,
-    # so that K updates of rate η make b_K = b − η K a, and L_G = −b_K a = −b a + η K a².
+    # The data are at 0, the samples at a, and the critic is D(x) = b x + c under the Wasserstein loss. Its
+    # gradient in b is a, so K updates of rate η give b_K = b − η K a, and L_G = −b_K a = −b a + η K a².
     rate, k = 0.1, 4
     gan = adversarial(
         mlp.Generator((1,), ()),
@@ -141,7 +141,7 @@ def test_unrolling_differentiates_through_the_critics_updates():
     data, loss = example(batch), composed(unrolled(gan, steps=k), "generator")
     (value, _), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(params, state, data, state.key)
     np.testing.assert_allclose(value, -b * a + rate * k * a**2, rtol=1e-5)
-    # Without the gradient through the updates it would be −b_K = −b + η K a.
+    # Without the gradient through the updates, the result would be −b_K = −b + η K a.
     np.testing.assert_allclose(grads["Dense_0"]["bias"], -b + 2 * rate * k * a, rtol=1e-5)
 
 
@@ -158,7 +158,7 @@ def test_no_unrolling_is_the_game_itself():
 
 
 def combined(*, share=0.5, std=0.3, weight=0.1, real_label=0.9, decay=0.7):
-    """Most of them at once."""
+    """Returns a game that combines most of the remedies."""
     pair = one_sided_label_smoothing(NS, real_label=real_label)
     gan = game(
         loss=top_k(pair, share=share, decay=decay),
@@ -191,7 +191,7 @@ def test_hyper_parameters_may_be_traced():
         gan = combined(share=value, std=value, weight=value, real_label=value, decay=value)
         loss = composed(gan, "critic")
         _, aux = loss(state.critic.params, state, batch, state.key)
-        after = state.replace(extra=aux.extra)  # of a ring with something in it
+        after = state.replace(extra=aux.extra)  # the pool of this state is not empty
         return {
             "critic": loss(state.critic.params, after, batch, state.key)[0],
             "generator": composed(gan, "generator")(state.generator.params, after, batch, state.key)[0],

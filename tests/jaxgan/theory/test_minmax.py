@@ -1,4 +1,4 @@
-"""Orbits of small games against the matrices of their steps, and against what is proved about them."""
+"""Tests of orbits of small games against the matrices of their steps and against proven results."""
 
 import functools
 import math
@@ -27,7 +27,10 @@ CONVERGENT = ["negative_momentum", "extra_gradient", "optimistic", "consensus"]
 
 
 def matrices(eta, rotation):
-    """Each method's step on the field v(z) = −rotation z, of (x, y), or of (x, y) and the point before."""
+    """Returns each method's step matrix on the field v(z) = −rotation z.
+
+    The matrices act on (x, y), or on (x, y) and the previous point.
+    """
     one, zero = np.eye(2), np.zeros((2, 2))
     j = eta * rotation
     a, b = j[0, 1], j[1, 0]  # x ← x + a y, y ← y + b x
@@ -67,7 +70,7 @@ def test_an_orbit_is_the_powers_of_a_matrix(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_the_distance_changes_by_the_spectral_radius(name):
-    """Over 400 steps, in the mean; the ellipses' own ups and downs are what the tolerance is for."""
+    """Compares mean rates over 300 steps; the tolerance allows for the variation along the ellipses."""
     norms = np.linalg.norm(orbit(name, steps=400), axis=1)
     rate = (norms[400] / norms[100]) ** (1 / 300)
     assert rate == pytest.approx(RADIUS[name], abs=1.5e-3)
@@ -102,7 +105,8 @@ def test_alternating_steps_keep_their_ellipse(x, y, eta):
 def test_the_momenta_that_converge_are_those_of_the_docstring():
     for beta in np.linspace(-1.25, 0.75, 41):
         for eta in np.linspace(0.01, 4.51, 46):
-            # y first, then x against the new y; (x, y, x before, y before).
+            # The player y steps first, then x steps against the new y. The state consists of x and y, then
+            # x and y before.
             y_next = np.array([eta, 1 + beta, 0, -beta])
             x_next = np.array([1 + beta, 0, -beta, 0]) - eta * y_next
             matrix = np.stack([x_next, y_next, *np.eye(4)[:2]])
@@ -170,7 +174,7 @@ def test_dirac_gan_is_the_papers():
     x, y = 0.7, -1.3
     value = -math.log(1 + math.exp(-x * y)) - math.log(2)
     assert dirac_gan(x, y) == pytest.approx(value, rel=1e-6)
-    # The value that a critic D(t) = y t gives the game of one fake at x and one real at 0.
+    # The game has one fake at x, one real sample at 0 and the critic D(t) = y t.
     dx, dy = jax.grad(dirac_gan, (0, 1))(x, y)
     assert (dx, dy) == pytest.approx((y / (1 + math.exp(x * y)), x / (1 + math.exp(x * y))), rel=1e-5)
 

@@ -1,4 +1,4 @@
-"""What the critic sees instead of samples: noise on them, and past ones in their place."""
+"""Tests of views: noise on the samples that the critic sees, and past fakes in place of fresh ones."""
 
 import functools
 
@@ -25,7 +25,7 @@ from tests.points import BATCH, PRIOR, assert_devices_agree, game, points_batch,
 
 
 class Mirror(nn.Module):
-    """A critic whose logits are what it sees."""
+    """A critic whose logits are its inputs, scaled by a parameter that is 1 at the start."""
 
     @nn.compact
     def __call__(self, x, train):
@@ -44,14 +44,14 @@ def _show(seen):
 
 SHOW = Regularizer(_show, ("seen_real", "seen_fake", "real", "fake"))
 WEIGHTS = np.random.default_rng(5).normal(size=(BATCH, 2)).astype(np.float32)
-# Weighted by row, so that the generator's loss tells which samples it saw.
+# The generator's loss weights its samples by row, so that the loss reveals which samples it saw.
 PAIR = LossPair(
     lambda real, fake: jnp.mean(fake) - jnp.mean(real), lambda fake: jnp.sum(fake * WEIGHTS), False
 )
 
 
 def showing(**options):
-    """A game whose critic's metrics are the samples it is shown, and what its penalties see."""
+    """Returns a game whose critic's metrics are the samples before and after the views."""
     return game(loss=PAIR, critic=Mirror(), regularizers={"show": SHOW}, **options)
 
 
@@ -64,7 +64,7 @@ def close(ours, theirs, rtol=1e-5, atol=1e-6):
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=rtol, atol=atol), ours, theirs)
 
 
-# Augmentations.
+# Tests of augmentations.
 
 
 def test_instance_noise_has_its_variance_and_dies_away():
@@ -74,7 +74,7 @@ def test_instance_noise_has_its_variance_and_dies_away():
     _, aux = losses_of(gan, "critic")(state.replace(step=jnp.int32(5)), many, state.key)
     shown = aux.metrics
     noise = np.concatenate([shown["seen_real"] - shown["real"], shown["seen_fake"] - shown["fake"]], 1)
-    # σ = 2 · (1 − 5 / 10). A variance of 4,000 draws has the standard error √(2 / 4000) = 0.022.
+    # σ = 2 · (1 − 5 / 10) = 1. The variance of 4,000 draws has a standard error of √(2 / 4000) = 0.022.
     np.testing.assert_allclose(np.cov(noise.T), np.eye(4), atol=0.09)
     assert shown["instance_noise"] == 1.0
 
@@ -125,14 +125,14 @@ def test_an_augmentation_reads_the_state():
     gan = showing(augment=doubled, pool=replay(size=40, share=0.0))
     state, data = begin(gan)
     loss = losses_of(gan, "critic")
-    for filled in (0, BATCH):  # as the critic's update found it
+    for filled in (0, BATCH):  # the state before the critic's update
         _, aux = loss(state, data, state.key)
         assert aux.metrics["strength"] == filled
         close(aux.metrics["seen_real"], filled * data["real"])
         state = state.replace(extra=aux.extra)
 
 
-# Pools.
+# Tests of pools.
 
 
 @pytest.mark.parametrize("size", [40, 6])
@@ -156,7 +156,8 @@ def test_replay_keeps_the_last_fakes_and_shows_some(size):
         held = np.asarray(ring)[: int(state.extra["pool"]["filled"])]
         assert {tuple(x) for x in held} == {tuple(x) for x in everything[-size:]}
         assert len(held) == len(everything[-size:])
-    # Half of the 7 batches after the first, within four standard deviations of the binomial.
+    # Half of the 7 batches after the first are replayed, to within four standard deviations of the
+    # binomial.
     assert abs(replayed - 3.5 * BATCH) < 4 * np.sqrt(7 * BATCH / 4)
 
 
@@ -171,7 +172,7 @@ def test_replay_of_nothing_is_the_game_itself():
 
 
 class Papers:
-    """The pool of Zhu et al., one sample after another."""
+    """The pool of Zhu et al., which processes one sample after another."""
 
     def __init__(self, size):
         self.size, self.images = size, []
@@ -201,7 +202,7 @@ def test_history_is_the_papers(size, batch, updates, seed):
     pool, papers = history(size=size), Papers(size)
     memory = pool.init((jnp.zeros((1, 2)), jnp.zeros(1, jnp.int32)))
     for update in range(updates):
-        # Of each sample a place in the plane and a label, which stay together.
+        # Each fake is a point in the plane and a label, which must stay together.
         labels = np.arange(batch * update, batch * (update + 1), dtype=np.int32)
         fakes = np.stack([labels, -labels], 1).astype(np.float32) + 0.5, labels
         keys = latents.row_keys(jax.random.fold_in(jax.random.key(seed), update), jnp.arange(batch))
@@ -229,7 +230,7 @@ def test_half_of_what_history_shows_is_past():
     shown, _ = exchange_of(50)(memory, fakes[50:], keys[50:])
     past = np.asarray(shown) != fakes[50:]
     assert abs(past.sum() - count / 2) < 4 * np.sqrt(count / 4)
-    assert len(np.unique(shown)) == count  # an image leaves the pool with being shown
+    assert len(np.unique(shown)) == count  # a shown image leaves the pool
 
 
 @pytest.mark.parametrize("pool", [history(size=4), replay(size=4, share=0.5)], ids=["history", "replay"])
@@ -240,7 +241,7 @@ def test_gradients_flow_through_fresh_fakes_only(pool):
     shown, _ = pool.exchange(memory, fakes, keys)
     gradient = jax.grad(lambda x: jnp.sum(pool.exchange(memory, x, keys)[0]))(fakes)
     assert 0 < np.sum(np.asarray(shown) == fakes) < 16
-    # In history a row may also get what an earlier row of its batch has left.
+    # In ``history``, a row may also get a fake that an earlier row of the same batch has stored.
     np.testing.assert_array_equal(gradient, np.asarray(shown) == fakes)
 
 
@@ -261,7 +262,7 @@ def test_only_the_critic_sees_past_fakes(make):
         key = jax.random.fold_in(state.key, update)
         (fresh,) = fresh_of(state, data, key)
         _, aux = loss(state, data, key)
-        # Penalties are taken at what the critic saw.
+        # Penalties are computed at the samples that the critic saw.
         np.testing.assert_array_equal(aux.metrics["fake"], aux.metrics["seen_fake"])
         value, after = of_generator(state, data, key)
         np.testing.assert_allclose(value, np.sum(fresh * WEIGHTS), rtol=1e-4)
@@ -313,7 +314,7 @@ def test_began_keeps_its_pool_beside_k_and_reconstructs_what_it_sees():
     _, first = loss(state, data, state.key)
     assert int(first.extra["pool"]["filled"]) == BATCH
     assert first.metrics["instance_noise"] == 0.5
-    # The same fakes again, some of them now from the ring.
+    # The same fakes are passed again, but some of those shown now come from the ring.
     _, second = loss(state.replace(extra={**first.extra, "k": jnp.float32(0.5)}), data, state.key)
     assert first.metrics["real_reconstruction"] == second.metrics["real_reconstruction"]
     assert first.metrics["fake_reconstruction"] != second.metrics["fake_reconstruction"]

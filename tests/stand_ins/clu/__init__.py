@@ -1,1 +1,1 @@
-"""What stands in for clu in runs whose events no test looks at."""
+"""Stand-in for clu, for runs whose TensorBoard events no test reads."""

@@ -1,4 +1,4 @@
-"""A writer that writes nothing, and loads nothing for it."""
+"""A metric writer that writes nothing and imports no other library."""
 
 
 class SummaryWriter:
