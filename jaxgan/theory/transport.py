@@ -177,8 +177,9 @@ def transport(p: ArrayLike, q: ArrayLike, cost: ArrayLike) -> Transport:
         raise ValueError(f"p sums to {total} and q to {q.sum()}: give positive sums that are equal")
     rows = kron(eye_array(len(p)), np.ones((1, len(q))))
     columns = kron(np.ones((1, len(p))), eye_array(len(q)))
-    # The solver's tolerances are absolute, so we scale the masses to about 1 and the costs to at most 1.
-    unit = float(np.abs(cost).max()) or 1.0
+    # The solver's tolerances are absolute, so we scale the masses to about 1 and the costs to at most 1. A
+    # power of two scales the costs without rounding.
+    unit = 2.0 ** math.frexp(float(np.abs(cost).max()))[1]
     result = linprog(
         cost.ravel() / unit,
         A_eq=vstack([rows, columns]).tocsr(),
