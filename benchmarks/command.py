@@ -1,4 +1,4 @@
-"""What the benchmarks' command lines share: their flags, and the file that their figures go to."""
+"""Command-line flags that the benchmarks share, and the file that their results are written to."""
 
 import argparse
 import importlib.metadata
@@ -15,9 +15,9 @@ PACKAGES = ("jax", "jaxlib", "torch", "numpy")
 
 
 def parser(usage: str | None, names: Collection[str], rounds: int | None = None) -> argparse.ArgumentParser:
-    """A parser of ``--only``, and of ``--rounds`` if there are any."""
+    """Creates a parser with ``--only``, and with ``--rounds`` if a default number of rounds is given."""
     made = argparse.ArgumentParser(description=usage, formatter_class=argparse.RawTextHelpFormatter)
-    made.add_argument("--only", default=",".join(names), help="of these, separated by commas")
+    made.add_argument("--only", default=",".join(names), help="which of these to run, separated by commas")
     if rounds is not None:
         made.add_argument("--rounds", type=int, default=rounds)
     return made
@@ -26,12 +26,14 @@ def parser(usage: str | None, names: Collection[str], rounds: int | None = None)
 def parse(
     made: argparse.ArgumentParser, names: Collection[str], argv: list[str] | None = None
 ) -> tuple[list[str], argparse.Namespace]:
-    """What is asked for by ``--only``, and all flags; a mistake ends the process with status 2.
+    """Parses the flags and returns the names given by ``--only``, and all flags.
+
+    A mistake ends the process with exit status 2.
 
     Args:
-      made: by :func:`parser`.
-      names: those there are.
-      argv: the process' own arguments if not given.
+      made: Parser from :func:`parser`.
+      names: Names that ``--only`` may contain.
+      argv: Arguments; those of the process if not given.
     """
     given = made.parse_args(argv)
     chosen = given.only.split(",")
@@ -44,13 +46,13 @@ def parse(
 
 
 def need_torch(made: argparse.ArgumentParser) -> None:
-    """Ends the process where PyTorch is not installed."""
+    """Ends the process if PyTorch is not installed."""
     if importlib.util.find_spec("torch") is None:
         made.error('PyTorch is absent: pip install "jaxgan[bench]"')
 
 
 def machine() -> dict[str, Any]:
-    """What it was measured on, and what was measured."""
+    """Returns a description of the machine, the commit and the package versions."""
     installed = {package.name: package.version for package in importlib.metadata.distributions()}
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
@@ -67,5 +69,5 @@ def machine() -> dict[str, Any]:
 
 
 def write(path: str, results: list[dict[str, Any]]) -> None:
-    """Writes figures with the machine that they are of."""
+    """Writes results to a JSON file, together with the machine that they were measured on."""
     Path(path).write_text(json.dumps({"machine": machine(), "results": results}, indent=2) + "\n")

@@ -1,11 +1,12 @@
-"""Images a second through InceptionV3: jaxgan's beside torch-fidelity's, in turn.
+"""Measures images per second through InceptionV3, by jaxgan and torch-fidelity in alternation.
 
     python -m benchmarks.evaluation_speed [--rounds=7] [--json=evaluation_speed.json]
 
-Both have the same random weights and take the same 32×32 pictures, resize included, in batches of 64, which
-is torch-fidelity's own; each in a process of its own, warm. A round is a batch of ours, then one of theirs.
-Printed are the medians, the median of the rounds' ratios with its quartiles, and how far the two networks'
-features lie apart. Needs the extra ``fidelity``.
+Both sides have the same random weights and take the same 32×32 images, resize included, in batches of 64,
+which is the batch size of torch-fidelity. Each side runs in a warm process of its own. A round consists of
+one batch of jaxgan and one of torch-fidelity. The output lists the medians, the median of the rounds'
+ratios with its quartiles, and the difference between the features of the two networks. The extra
+``fidelity`` is needed.
 """
 
 import importlib.util
@@ -21,18 +22,21 @@ from jaxgan.models import inception_layers
 
 BATCH, SIDE = 64, 32
 TARGET = 1.2
-AGREEMENT = 1e-4  # of the largest feature; further apart, the two do not compute the same
+AGREEMENT = 1e-4  # Of the largest feature. Networks that differ by more are not the same.
 FILE, SOURCE = "inception.safetensors", "0" * 64
 SIDES = ("jax_inception", "torch_inception")
 
 
 def images() -> np.ndarray:
-    """(BATCH, SIDE, SIDE, 3) uint8, the same for both."""
+    """Returns the images that both sides take, (BATCH, SIDE, SIDE, 3) uint8."""
     return np.random.default_rng(0).integers(0, 256, (BATCH, SIDE, SIDE, 3)).astype(np.uint8)
 
 
 def weights() -> dict[str, np.ndarray]:
-    """Random kernels as for ReLU, and batch normalisation that shifts by one and is otherwise idle."""
+    """Returns random weights.
+
+    The kernels are scaled for ReLU, and batch normalisation shifts by one and is otherwise the identity.
+    """
     rng = np.random.default_rng(0)
     constants = {"running_mean": 0.0, "running_var": 1.0, "bias": 1.0}
     state = {}
@@ -46,7 +50,7 @@ def weights() -> dict[str, np.ndarray]:
 
 
 def measure(rounds: int) -> dict[str, float | list[float]]:
-    """Both sides in turn."""
+    """Measures both sides in alternation and returns the figures."""
     with tempfile.TemporaryDirectory() as folder:
         inception_backbone.save(Path(folder) / FILE, weights(), source_sha256=SOURCE)
         sides = [step_time.Side(module, folder) for module in SIDES]
@@ -69,9 +73,9 @@ def measure(rounds: int) -> dict[str, float | list[float]]:
 
 
 def main() -> None:
-    """Measures, prints, and writes."""
+    """Measures, prints the figures and writes them to a file."""
     parser = command.parser(__doc__, ["inception"], rounds=7)
-    parser.add_argument("--json", default="evaluation_speed.json", help="where the figures go")
+    parser.add_argument("--json", default="evaluation_speed.json", help="file to write the figures to")
     _, given = command.parse(parser, ["inception"])
     if importlib.util.find_spec("torch_fidelity") is None:
         parser.error('torch-fidelity is absent: pip install "jaxgan[fidelity]"')

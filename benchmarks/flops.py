@@ -1,17 +1,18 @@
-"""FLOPs of the compiled train step against those that the algorithm needs, for all that is counted by hand.
+"""Compares the FLOPs of the compiled train step with those that the algorithm needs.
 
     python -m benchmarks.flops [--only=dcgan_mnist,sngan_cifar10] [--batch=N]
 
-What is needed is counted by hand in :mod:`benchmarks.arithmetic`; what is compiled, from the matrix
-products and convolutions of the optimised program, a loop's as often as it runs; both without elementwise
-work. Each config is compiled twice for this machine's CPU:
+The needed FLOPs are counted by hand in :mod:`benchmarks.arithmetic`. The compiled FLOPs are those of the
+matrix products and convolutions in the optimised program, with loops counted as often as they run. Neither
+includes elementwise work. Each config is compiled twice for the CPU of this machine:
 
-* ``direct``: with the convolutions that GPUs and TPUs get (the step exported for a TPU), held against the
+* ``direct``: with the convolutions that GPUs and TPUs use (the step exported for a TPU), compared with the
   definition of a convolution;
-* ``minimal``: as a run on a CPU compiles it, held against what minimal filtering needs for each layer that
-  has it (:mod:`jaxgan.ops.winograd`).
+* ``minimal``: as a run on a CPU compiles it, compared with what minimal filtering needs for each layer that
+  uses it (:mod:`jaxgan.ops.winograd`).
 
-Nothing is trained, no dataset is read, no TPU or GPU is needed; all configs take 4 to 5 minutes on 2 cores.
+Nothing is trained, no dataset is read, and neither a TPU nor a GPU is needed. All configs together take 4
+to 5 minutes on 2 cores.
 """
 
 import math
@@ -33,20 +34,24 @@ from jaxgan.steps import GAN, train_step
 
 PyTree = Any
 WANTED = 1.02
-# What is counted by hand: systems, by the role of their second player, and networks.
+# Systems that are counted by hand, with the role of their second player, and families of networks.
 COUNTED = {"adversarial": "critic", "began": "autoencoder"}
 FAMILIES = ("dcgan", "mlp", "resnet")
 
 
 def minimal(layer: Layer) -> int:
-    """Multiplications of one product for one sample as :mod:`jaxgan.ops.conv` computes it on a CPU.
+    """Returns the multiplications of one product for one sample on a CPU.
 
-    Tiles of 2 × 2 outputs take (r + 1)² products over the channels of all phases, r = ⌈kernel / stride⌉.
-    Layers of few channels are one product with every window written out, padding included.
+    They are those of :mod:`jaxgan.ops.conv`. Tiles of 2 × 2 outputs take (r + 1)² products over the
+    channels of all phases, with r = ⌈kernel / stride⌉. Layers with few channels are one product with every
+    window written out, padding included.
+
+    Raises:
+      ValueError: A CPU computes the layer with XLA's own convolution.
     """
     inputs, outputs, side, kernel, stride, *_ = layer
     out, taps = -(-side // stride), -(-kernel // stride)
-    channels = outputs if layer.transposed else inputs  # of the images, the larger side
+    channels = outputs if layer.transposed else inputs  # Channels of the images, the larger side.
     if stride == 1:
         channels = min(inputs, outputs)
     if taps == 1 or channels * stride**2 < conv.THIN or out == 1:
@@ -57,7 +62,7 @@ def minimal(layer: Layer) -> int:
 
 
 def uncounted(config: ConfigDict) -> str:
-    """Returns why a config is not counted by hand; nothing if it is."""
+    """Returns why a config is not counted by hand, or an empty string if it is."""
     if config.gan.name not in COUNTED:
         return f"system {config.gan.name} is not counted by hand"
     for values in config.models.values():
@@ -67,10 +72,10 @@ def uncounted(config: ConfigDict) -> str:
 
 
 def networks(config: ConfigDict) -> tuple[Network, Network]:
-    """The layers of a config's generator and critic.
+    """Returns the layers of a config's generator and critic.
 
     Raises:
-      ValueError: of a system, a family or with a normalisation that is not counted by hand.
+      ValueError: The system, a family or a normalisation of the config is not counted by hand.
     """
     if reason := uncounted(config):
         raise ValueError(reason)
@@ -101,10 +106,15 @@ def networks(config: ConfigDict) -> tuple[Network, Network]:
 
 
 def needed(config: ConfigDict, batch: int, count: arithmetic.Count) -> int:
-    """FLOPs that one step of a config needs, by hand.
+    """Returns the FLOPs that one step of a config needs, counted by hand.
+
+    Args:
+      config: Config of the step.
+      batch: Batch size.
+      count: Function that returns the multiplications of one product of a layer for one sample.
 
     Raises:
-      ValueError: its system or its penalties are not counted by hand.
+      ValueError: The system or the penalties of the config are not counted by hand.
     """
     layers = networks(config)
     penalties = {name: x for name, x in config.get("penalties", {}).items() if x.weight}
@@ -126,7 +136,13 @@ def needed(config: ConfigDict, batch: int, count: arithmetic.Count) -> int:
 
 
 class Step(NamedTuple):
-    """A train step and the shapes of its arguments."""
+    """A train step with the shapes of its arguments.
+
+    Attributes:
+      function: The train step.
+      state: Shapes of the state.
+      batch: Shapes of the batch.
+    """
 
     function: Callable[..., Any]
     state: PyTree
@@ -134,7 +150,7 @@ class Step(NamedTuple):
 
 
 def open_step(config: ConfigDict, batch: int, gan: GAN) -> Step:
-    """A config's train step for a batch, on samples as the losses take them."""
+    """Returns the train step of a config for a batch size, on samples as the losses take them."""
     samples = jax.eval_shape(lambda: derived.spec_of(config).zeros(max(config.n_critic, 1), batch))
 
     def step(state: PyTree, batch: PyTree) -> tuple[PyTree, PyTree]:
@@ -146,11 +162,12 @@ def open_step(config: ConfigDict, batch: int, gan: GAN) -> Step:
 
 
 def compiled_flops(step: Step, own: bool) -> int:
-    """FLOPs of the matrix products and convolutions that the CPU's compiler leaves of a step.
+    """Returns the FLOPs of the matrix products and convolutions that the CPU compiler leaves in a step.
 
     Args:
-      step: what is compiled.
-      own: whether with XLA's own convolutions, as other platforms have them, and not the CPU's products.
+      step: Step to compile.
+      own: Whether to use XLA's own convolutions, as on other platforms, instead of the matrix products that
+        the CPU uses.
     """
     function = step.function
     if own:
@@ -164,7 +181,7 @@ def compiled_flops(step: Step, own: bool) -> int:
 
 
 def compare(config: ConfigDict, batch: int, gan: GAN | None = None) -> dict[str, tuple[int, int]]:
-    """Needed and compiled FLOPs, with direct convolutions and with minimal filtering."""
+    """Returns needed and compiled FLOPs, with direct convolutions and with minimal filtering."""
     step = open_step(config, batch, gan or build.build(config))
     return {
         "direct": (needed(config, batch, arithmetic.direct), compiled_flops(step, True)),
@@ -173,20 +190,20 @@ def compare(config: ConfigDict, batch: int, gan: GAN | None = None) -> dict[str,
 
 
 def load(name: str) -> ConfigDict:
-    """A config by its name, of several stages the last one's."""
+    """Returns a config by its name; of a config with several stages, the last stage."""
     return staging.stage_configs(config_files.load(f"{name}.py").values)[-1].config
 
 
 def names() -> list[str]:
-    """Those of the configs that are counted by hand."""
+    """Returns the names of the configs that are counted by hand."""
     known = [name.removesuffix(".py") for name in config_files.list_configs()]
     return [name for name in known if not uncounted(load(name))]
 
 
 def main() -> None:
-    """Prints a line for each config and kind."""
+    """Prints a line for each config and kind of convolution."""
     parser = command.parser(__doc__, names())
-    parser.add_argument("--batch", type=int, help="in place of each config's own")
+    parser.add_argument("--batch", type=int, help="batch size to use instead of each config's own")
     chosen, given = command.parse(parser, names())
     jax.config.update("jax_platforms", "cpu")
     print(f"{'config':<22} {'batch':>5}  {'kind':<8}{'needed':>15}{'compiled':>15}   ratio")

@@ -1,10 +1,10 @@
-"""What a run costs besides its steps: waiting for data, checkpoints, growth, its start, imports.
+"""Measures the costs of a run besides its steps: data, checkpoints, growth, start and imports.
 
     python -m benchmarks.run_costs [--only=data,start] [--rounds=7] [--json=run_costs.json]
 
-Runs are real ones (``experiments.run``, on the main example unless said) in processes of their own, looked
-at from outside: the loop's report, its batches and its savings are wrapped, nothing is simulated. What is
-compared takes turns. Memory is read from Linux' /proc.
+The runs are real ones (``experiments.run``, on the main example unless stated otherwise) in processes of
+their own. They are observed by wrapping the progress report, the batches and the saving of checkpoints;
+nothing is simulated. The variants that are compared take turns. Memory is read from Linux's /proc.
 """
 
 import itertools
@@ -43,12 +43,19 @@ Row = dict[str, Any]
 
 
 def row(name: str, value: float, unit: str, wanted: str, met: bool | None, detail: str) -> Row:
-    """A line of the table."""
+    """Returns a row of the table."""
     return {"name": name, "value": value, "unit": unit, "wanted": wanted, "met": met, "detail": detail}
 
 
 def child(what: str, config: str, options: dict[str, int], cache: str | None = None) -> Any:
-    """What ``watch(what)`` saw of a run, in a new process; with a cache of compilations if one is given."""
+    """Runs ``watch(what)`` in a new process and returns what it recorded.
+
+    Args:
+      what: What to watch.
+      config: Name of the config.
+      options: Values of config fields.
+      cache: Folder of the compilation cache; the default cache if not given.
+    """
     with tempfile.TemporaryDirectory() as directory:
         given = [f"--config.{name}={value}" for name, value in options.items()]
         arguments = ["--watch", what, f"--config={config}", f"--workdir={directory}/out", *given]
@@ -62,7 +69,13 @@ def child(what: str, config: str, options: dict[str, int], cache: str | None = N
 
 
 def watch(what: str) -> None:
-    """Within a child: runs ``experiments.run`` and notes what is asked for, step by step or log by log."""
+    """Runs ``experiments.run`` within a child process and records its progress.
+
+    The records are made at each report of progress, or after the first step.
+
+    Args:
+      what: What to watch.
+    """
     from experiments import run
 
     seen: list[Any] = []
@@ -130,12 +143,15 @@ def watch(what: str) -> None:
 
 
 def pairs(seen: list[Row]) -> list[tuple[Row, Row]]:
-    """Neighbouring log points; before the second lie compilation and TensorFlow's start."""
+    """Returns pairs of neighbouring records.
+
+    The first record is left out, because compilation and the start of TensorFlow precede the second one.
+    """
     return list(itertools.pairwise(seen[1:]))
 
 
 def measure_data(rounds: int) -> list[Row]:
-    """The share of a step that the loop waits for its batch."""
+    """Measures the share of a step for which the loop waits for its batch."""
     options = {"num_steps": 100 * (rounds + 2), "sample_every": NEVER, "checkpoint_every": NEVER}
     found = pairs(child("data", MAIN, options))
     steps = [(b["time"] - a["time"]) / (b["step"] - a["step"]) for a, b in found]
@@ -147,7 +163,10 @@ def measure_data(rounds: int) -> list[Row]:
 
 
 def measure_checkpoints(rounds: int) -> list[Row]:
-    """The cost of a checkpoint: windows of 100 steps that begin with one, beside windows that do not."""
+    """Measures the cost of a checkpoint.
+
+    Windows of 100 steps that begin with a checkpoint are compared with windows that do not.
+    """
 
     config = config_files.load(MAIN).values
     options = {"num_steps": 200 * rounds + 200, "sample_every": NEVER, "checkpoint_every": 100}
@@ -166,7 +185,10 @@ def measure_checkpoints(rounds: int) -> list[Row]:
 
 
 def measure_growth(rounds: int) -> list[Row]:
-    """Speed and memory over 5,000 steps of a small system, the last quarter against the first."""
+    """Measures speed and memory over 5,000 steps of a small system.
+
+    The last quarter of the steps is compared with the first.
+    """
     found = pairs(child("growth", SMALL, {"num_steps": 5000, "log_every": 100}))
     rates = [(b["step"] - a["step"]) / (b["time"] - a["time"]) for a, b in found]
     resident = [b["resident"] / 2**20 for _, b in found]
@@ -182,7 +204,7 @@ def measure_growth(rounds: int) -> list[Row]:
 
 
 def measure_start(rounds: int) -> list[Row]:
-    """Seconds from the start of the process to the end of its first step, cold and warm."""
+    """Measures the time from the start of the process to the end of its first step, cold and warm."""
     times: dict[str, list[float]] = {"cold": [], "warm": []}
     with tempfile.TemporaryDirectory() as kept:
         child("start", MAIN, {"num_steps": 1}, kept)
@@ -197,7 +219,7 @@ def measure_start(rounds: int) -> list[Row]:
 
 
 def measure_imports(rounds: int) -> list[Row]:
-    """Milliseconds of an import in a new process that has imported JAX."""
+    """Measures the milliseconds of an import in a new process that has already imported JAX."""
     times: dict[str, list[float]] = {name: [] for name in MODULES}
     program = "import time, jax; t = time.perf_counter(); import {}; print(1e3 * (time.perf_counter() - t))"
     for _ in range(rounds):
@@ -224,20 +246,20 @@ MEASURES: dict[str, Callable[[int], list[Row]]] = {
 
 
 def line(found: Row) -> str:
-    """A row for people."""
+    """Formats a row for people to read."""
     wanted = f"wanted {found['wanted']}" if found["wanted"] else ""
     return f"{found['name']:<32} {found['value']:8.2f} {found['unit']:<21} {wanted:<18} {found['detail']}"
 
 
 def main() -> None:
-    """Measures, prints, and writes."""
+    """Measures, prints the figures and writes them to a file."""
     if sys.argv[1:2] == ["--watch"]:
         what = sys.argv[2]
         del sys.argv[1:3]
         watch(what)
         return
     parser = command.parser(__doc__, MEASURES, rounds=7)
-    parser.add_argument("--json", default="run_costs.json", help="where the figures go")
+    parser.add_argument("--json", default="run_costs.json", help="file to write the figures to")
     names, given = command.parse(parser, MEASURES)
     results: list[Row] = []
     for name in names:

@@ -1,13 +1,13 @@
-"""Step times of jaxgan beside PyTorch's, run alternately in one process tree.
+"""Times the steps of jaxgan and PyTorch, which run alternately in one process tree.
 
     python -m benchmarks.step_time [--only=dcgan64,mlp] [--rounds=9] [--json=step_time.json]
 
-Each side has a process of its own, warm, and they take turns: a round is some steps of ours, then as many
-of theirs, so that whatever else the machine does falls on both. Printed are the medians, and the median of
-the rounds' ratios with its quartiles. Needs the extra ``bench``.
+Each side runs in a warm process of its own, and the sides take turns: a round is a number of steps of
+jaxgan, followed by as many steps of PyTorch, so that any other load on the machine affects both. The output
+lists the medians, and the median of the rounds' ratios with its quartiles. The extra ``bench`` is needed.
 
-"Of peak" is the rate of the FLOPs that a step needs, counted by hand with direct convolutions, over each
-side's own best rate of 2048³ matrix products in the same run.
+The share of peak is the rate of the FLOPs that a step needs, counted by hand with direct convolutions,
+relative to the best rate of 2048³ matrix products that each side reaches in the same run.
 """
 
 import importlib
@@ -23,13 +23,13 @@ from jaxgan import host
 
 
 class Workload(NamedTuple):
-    """What is measured.
+    """A workload to measure.
 
     Attributes:
-      title: for people.
-      steps: in a round.
-      target: the ratio wanted.
-      flops: that all matrix products of a step need, by hand.
+      title: Title for people to read.
+      steps: Number of steps in a round.
+      target: Ratio to reach.
+      flops: FLOPs that all matrix products of a step need, counted by hand.
     """
 
     title: str
@@ -72,14 +72,14 @@ WORKLOADS = {
 
 
 FOOTNOTE = (
-    "Of peak (jaxgan, PyTorch): needed FLOPs, convolutions by their definition, over the time and the\n"
-    "side's rate of 2048³ products in this run. Minimal filtering multiplies less than the definition:\n"
-    "on a CPU it may pass what direct convolutions could reach, 100 % included."
+    "Share of peak (jaxgan, PyTorch): needed FLOPs (convolutions by their definition), divided by the\n"
+    "time and by the side's rate of 2048³ products in this run. Minimal filtering needs fewer\n"
+    "multiplications than the definition, so the share may exceed that of direct convolutions, and 100 %."
 )
 
 
 class Side:
-    """A process that runs steps on request: ours or theirs."""
+    """A process that runs the steps of one side on request."""
 
     def __init__(self, module: str, workload: str):
         self._process = subprocess.Popen(
@@ -92,7 +92,7 @@ class Side:
         self.ask("step", 3)
 
     def ask(self, what: str, times: int) -> float:
-        """Seconds that many steps, or matrix products, took."""
+        """Returns the seconds that a number of steps, or of matrix products, took."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{what} {times}\n")
@@ -108,8 +108,8 @@ class Side:
 
 
 def serve(module: str, workload: str) -> None:
-    """A side's process: answers requests on standard input until it ends."""
-    host.keep_freed_memory()  # as experiments/cli.py does; it helps PyTorch too
+    """Answers requests on standard input until it ends, in the process of a side."""
+    host.keep_freed_memory()  # The experiments' commands do the same, and PyTorch benefits as well.
     side = importlib.import_module(f"benchmarks.{module}")
     calls = {"step": side.build(workload), "matmul": side.matmul()}
     for line in sys.stdin:
@@ -120,7 +120,7 @@ def serve(module: str, workload: str) -> None:
 
 
 def measure(name: str, rounds: int) -> dict[str, Any]:
-    """One workload, both sides in turn."""
+    """Measures one workload, with both sides in alternation."""
     workload = WORKLOADS[name]
     sides = [Side(module, name) for module in ("jax_side", "torch_side")]
     pairs: list[list[float]] = []
@@ -136,12 +136,12 @@ def measure(name: str, rounds: int) -> dict[str, Any]:
 
 
 def summary(name: str, pairs: list[list[float]], peaks: list[list[float]]) -> dict[str, Any]:
-    """What is kept of a workload's rounds.
+    """Summarises the rounds of a workload.
 
     Args:
-      name: the workload's.
-      pairs: a round's seconds a step, ours and theirs.
-      peaks: a round's GFLOP/s of matrix products, ours and theirs.
+      name: Name of the workload.
+      pairs: For each round, the seconds per step of jaxgan and of PyTorch.
+      peaks: For each round, the GFLOP/s of matrix products of jaxgan and of PyTorch.
     """
     workload = WORKLOADS[name]
     ratios = sorted(theirs / ours for ours, theirs in pairs)
@@ -167,7 +167,7 @@ def summary(name: str, pairs: list[list[float]], peaks: list[list[float]]) -> di
 
 
 def line(result: dict[str, Any]) -> str:
-    """A row of the table."""
+    """Formats a row of the table."""
     low, high = result["quartiles"]
     ours, theirs = result["of_peak"]
     return (
@@ -178,15 +178,15 @@ def line(result: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measures, prints, and writes."""
+    """Measures, prints the figures and writes them to a file."""
     if sys.argv[1:2] == ["--serve"]:
         serve(*sys.argv[2:4])
         return
     parser = command.parser(__doc__, WORKLOADS, rounds=9)
-    parser.add_argument("--json", default="step_time.json", help="where the figures go")
+    parser.add_argument("--json", default="step_time.json", help="file to write the figures to")
     names, given = command.parse(parser, WORKLOADS)
     command.need_torch(parser)
-    print(f"{'':<40} {'jaxgan':>12} {'PyTorch':>12}  ratio (quartiles)                 of peak", flush=True)
+    print(f"{'':<40} {'jaxgan':>12} {'PyTorch':>12}  ratio (quartiles)           share of peak", flush=True)
     results = []
     for name in names:
         results.append(measure(name, given.rounds))

@@ -1,11 +1,12 @@
-"""A sweep of 64 small MLP GANs beside PyTorch, which trains them in turn.
+"""Compares a sweep of 64 small MLP GANs with PyTorch, which trains them one after another.
 
     python -m benchmarks.sweep_speed [--rounds=3] [--json=sweep_speed.json]
 
-A round is ``experiments.sweep`` on the ring with 64 seeds, in a process of its own, between two turns of
-PyTorch, warm, with all 64, whose steps are neither scored, saved nor reported; its rate is both turns'.
-"Training" is the sweep's rate between scores; "whole" divides by all of the command's time, with start,
-compilation, 8 scorings of every member, checkpoints and report. Needs the extra ``bench``.
+In each round, ``experiments.sweep`` trains 64 seeds on the ring in a process of its own, between two turns
+of PyTorch. PyTorch is warm and trains all 64 models without scores, checkpoints or reports; its rate in a
+round is that of both turns. "Training" is the rate of the sweep between scores. "Whole" divides by the time
+of the entire command, including start, compilation, 8 scorings of every member, checkpoints and the report.
+The extra ``bench`` is needed.
 """
 
 import os
@@ -35,13 +36,16 @@ LINE = re.compile(r"step (\d+)/\d+, ([\d,]+) model-steps/s")
 
 
 def training_rate(printed: str) -> float:
-    """The median model-steps a second of the lines without a score, but for the first, which compiles."""
+    """Returns the median model-steps per second of the printed lines without a score.
+
+    The first lines are left out, because they include compilation.
+    """
     rates = {int(step): float(rate.replace(",", "")) for step, rate in LINE.findall(printed)}
     return statistics.median(rate for step, rate in rates.items() if step % SCORED and step > SCORED)
 
 
 def sweep() -> tuple[float, float]:
-    """Model-steps a second of a sweep: between scores, and of the whole command."""
+    """Returns the model-steps per second of a sweep, between scores and of the whole command."""
     with tempfile.TemporaryDirectory() as directory:
         options = {**OPTIONS, "config": "gan_gaussians.py", "workdir": f"{directory}/out"}
         given = [f"--{name}={value}" for name, value in options.items()]
@@ -58,9 +62,9 @@ def sweep() -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measures, prints, and writes."""
+    """Measures, prints the figures and writes them to a file."""
     parser = command.parser(__doc__, [WORKLOAD], rounds=3)
-    parser.add_argument("--json", default="sweep_speed.json", help="where the figures go")
+    parser.add_argument("--json", default="sweep_speed.json", help="file to write the figures to")
     _, given = command.parse(parser, [WORKLOAD])
     command.need_torch(parser)
     theirs = step_time.Side("torch_side", WORKLOAD)
