@@ -1,17 +1,16 @@
-"""Compiles a config's train step for TPUs that are not there, and says what it would cost.
+"""Compiles the train step of a config for TPUs and reports what a step would cost, without any TPU.
 
-    python -m experiments.dryrun --config=dcgan_celeba.py --topology=v5e:16x16 [--config.field=value ...]
+    python -m experiments.dryrun --config=dcgan_celeba.py --topology=v5e:16x16 [--config.FIELD=VALUE ...]
         [--batch] [--stage=N] [--json | --json=FILE]
 
-No TPU, no dataset and no training: it needs libtpu, the TPU compiler (pip install "jaxgan[tpu]"), and a
-minute or two. Times and rates are bounds by the chip's datasheet, or the compiler's estimates; none is a
-measurement.
+The report gives the memory, arithmetic and collectives of each chip. Its times and rates are bounds from
+the datasheet of the chip or estimates of the compiler; none of them is a measurement. The command needs
+libtpu, the TPU compiler (pip install "jaxgan[tpu]"), but neither a TPU nor the dataset.
 """
 
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
@@ -20,16 +19,14 @@ from experiments.dry_run import compilation, cost_report, table, tpu
 from experiments.training import build, checks, staging, workdir
 from jaxgan.errors import SetupError
 
-PyTree = Any
-
 
 def main(argv: list[str]) -> None:
-    """Config → topology → step → compiler → report."""
+    """Compiles the step, or searches for the largest batch, and prints the report."""
     values = flags.FlagValues()
     flags.DEFINE_string("topology", None, "Chip and shape, such as v5e:16x16.", flag_values=values)
-    flags.DEFINE_bool("batch", False, "Find the largest batch a chip that fits.", flag_values=values)
-    flags.DEFINE_integer("stage", None, "Which stage of a run of several; the last.", flag_values=values)
-    flags.DEFINE_string("json", None, "Print JSON, or write it to this file.", flag_values=values)
+    flags.DEFINE_bool("batch", False, "Search for the largest batch that fits.", flag_values=values)
+    flags.DEFINE_integer("stage", None, "Number of the stage; the last by default.", flag_values=values)
+    flags.DEFINE_string("json", None, "JSON file; JSON is printed if none is given.", flag_values=values)
     argv = ["--json=-" if argument in ("--json", "-json") else argument for argument in argv]
     loaded = config_files.read_config(argv, values, __doc__ or "")
     config, name = loaded.values, loaded.name

@@ -1,8 +1,8 @@
-"""Writes the page of a run: its curves, what its critic says, its samples over time.
+"""Writes the HTML page of a run, which shows its curves and its samples over time.
 
     python -m experiments.report --workdir=DIR
 
-``experiments.run`` writes it when a run ends; this does for one that has not.
+``experiments.run`` writes this page when a run ends. This command also works for a run that has not ended.
 """
 
 from pathlib import Path
@@ -15,9 +15,9 @@ from jaxgan.errors import SetupError
 
 
 def main(argv: list[str]) -> None:
-    """Files of a run → its page."""
+    """Writes ``report.html`` from the files of a run and prints its path."""
     values = flags.FlagValues()
-    flags.DEFINE_string("workdir", None, "The run's.", flag_values=values)
+    flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=values)
     command_line.read_flags(argv, values, __doc__ or "")
     if not values.workdir:
         raise SetupError("no --workdir given: give the folder of a run")

@@ -1,12 +1,13 @@
-"""Checkpoints that are either whole or skipped: Orbax for the files, a hash for the truth.
+"""Checkpoints that are written by Orbax and verified by a hash of the state.
 
-A checkpoint is one folder ``<step>/`` with two items: ``state``, the leaves by their tree path, and
-``meta``, a JSON of the format version, the state's SHA-256 and the run's config. Orbax writes it in the
-background and renames it into place when it is complete, so a killed run leaves no half of one. The hash
-is compared on reading, so a damaged one is found even where its files still parse. Only arrays and JSON
-are read; nothing is unpickled.
+A checkpoint is a folder ``<step>/`` with two items: ``state``, the leaves by their tree path, and ``meta``,
+a JSON file of the format version, the state's SHA-256 and the run's config. Orbax writes the folder in the
+background and renames it when it is complete, so a killed run leaves no partial checkpoint. The hash is
+compared when the checkpoint is read, so damage is found even if the files can still be parsed. Only arrays
+and JSON are read; nothing is unpickled.
 
-Every process holds the whole state (it is replicated), so the first writes it and each reads it.
+The state is replicated over all processes. The first process writes a checkpoint, and every process reads
+it.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,8 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from jaxgan.errors import SetupError
-from jaxgan.state import is_key, sha256
+from jaxgan.hashing import sha256_of_tree
+from jaxgan.state import is_key
 
 FORMAT = 2
 KEEP = 3
@@ -29,7 +31,10 @@ Manager: TypeAlias = ocp.CheckpointManager
 
 
 def open_manager(directory: Path, *, read_only: bool = False, keep: int = KEEP) -> Manager:
-    """Opens a folder of checkpoints, creating it unless ``read_only``; the newest ``keep`` stay."""
+    """Opens a folder of checkpoints, of which the newest ``keep`` are kept.
+
+    The folder is created unless ``read_only`` is set.
+    """
     options = ocp.CheckpointManagerOptions(
         preservation_policy=checkpoint_managers.LatestN(keep),
         create=not read_only,
@@ -45,23 +50,23 @@ def _flatten(state: PyTree) -> dict[str, Any]:
 
 
 def _to_host(leaf: Any) -> np.ndarray:
-    # A copy: on CPU a view would share memory with a buffer that the next step overwrites.
+    # This is a copy because on CPU a view would share memory with a buffer that the next step overwrites.
     return np.array(jax.random.key_data(leaf) if is_key(leaf) else leaf)
 
 
 def save(manager: Manager, state: PyTree, info: dict[str, Any]) -> str:
-    """Starts writing a checkpoint of the state; returns as soon as the state is copied to the host.
+    """Starts writing a checkpoint and returns as soon as the state is copied to the host.
 
     Args:
-      manager: from :func:`open_manager`.
-      state: a game's, or a population's; its ``step`` names the checkpoint.
-      info: what else the run wants back, as JSON: its config, its wall time.
+      manager: Manager from :func:`open_manager`.
+      state: State of a run or a population. Its ``step`` names the checkpoint.
+      info: Other values to restore, as JSON, such as the config and the wall time.
 
     Returns:
-      The state's SHA-256.
+      The SHA-256 of the state.
     """
     host = {name: _to_host(leaf) for name, leaf in _flatten(state).items()}
-    digest = sha256(host)
+    digest = sha256_of_tree(host)
     meta = {"format": FORMAT, "state_sha256": digest, "info": info}
     manager.save(
         int(state.step),
@@ -72,12 +77,12 @@ def save(manager: Manager, state: PyTree, info: dict[str, Any]) -> str:
 
 
 class Restored(NamedTuple):
-    """A checkpoint read back.
+    """A restored checkpoint.
 
     Attributes:
-      state: the state, on the host; put it on devices with :func:`jaxgan.parallel.replicate`.
-      info: what was saved with it.
-      state_sha256: the state's hash, verified.
+      state: State on the host. :func:`jaxgan.parallel.replicate` puts the state on devices.
+      info: Values that were saved with the state.
+      state_sha256: SHA-256 of the state, which has been verified.
     """
 
     state: PyTree
@@ -86,7 +91,12 @@ class Restored(NamedTuple):
 
 
 class Damaged(NamedTuple):
-    """A checkpoint that could not be read: its folder and why."""
+    """A checkpoint that cannot be read.
+
+    Attributes:
+      path: Folder of the checkpoint.
+      reason: Reason in one line.
+    """
 
     path: Path
     reason: str
@@ -105,13 +115,13 @@ def _read(manager: Manager, step: int, abstract_at: Callable[[int], PyTree]) -> 
     )
     template = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in _flatten(shapes).items()}
     host = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(template))).state
-    # Orbax gives what was saved, whatever the template's shapes are.
+    # Orbax returns the arrays that were saved, even if their shapes differ from those of the template.
     for name, leaf in template.items():
         if host[name].shape != leaf.shape or host[name].dtype != leaf.dtype:
             raise ValueError(
                 f"it holds {name} of shape {host[name].shape}, the config asks for {leaf.shape}"
             )
-    if (found := sha256(host)) != meta["state_sha256"]:
+    if (found := sha256_of_tree(host)) != meta["state_sha256"]:
         raise ValueError(f"its state hashes to {found[:12]}, not {meta['state_sha256'][:12]}")
     leaves = [
         jax.random.wrap_key_data(host[name]) if is_key(leaf) else host[name]
@@ -124,18 +134,19 @@ def _read(manager: Manager, step: int, abstract_at: Callable[[int], PyTree]) -> 
 def restore(
     manager: Manager, abstract_at: Callable[[int], PyTree], *, newest: int | None = None
 ) -> tuple[Restored | None, list[Damaged]]:
-    """Reads the newest whole checkpoint.
+    """Reads the newest undamaged checkpoint.
 
     Args:
-      manager: from :func:`open_manager`.
-      abstract_at: a step to the shapes of its checkpoint's state, e.g. from ``jax.eval_shape``.
-      newest: the last step whose checkpoint counts; None for all.
+      manager: Manager from :func:`open_manager`.
+      abstract_at: Function of a step that returns the shapes of the state at that step, e.g. from
+        ``jax.eval_shape``.
+      newest: Last step whose checkpoint is considered, or None for all steps.
 
     Returns:
-      The checkpoint, or None if the folder has none, and the damaged ones newer than it.
+      The checkpoint, or None if the folder holds none, and the damaged checkpoints that are newer.
 
     Raises:
-      SetupError: a checkpoint was written in another format, or there are some and none can be read.
+      SetupError: A checkpoint was written in another format, or all checkpoints are damaged.
     """
     damaged: list[Damaged] = []
     for step in sorted(manager.all_steps(), reverse=True):
@@ -145,7 +156,7 @@ def restore(
             return _read(manager, step, abstract_at), damaged
         except SetupError:
             raise
-        except Exception as error:  # whatever a damaged file makes the readers say
+        except Exception as error:  # Readers raise many types of exceptions for damaged files.
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             damaged.append(Damaged(Path(manager.directory) / str(step), reason))
     if damaged:
@@ -157,7 +168,7 @@ def restore(
 
 
 def set_aside(manager: Manager, damaged: Damaged) -> Path:
-    """Renames a damaged checkpoint, so that the run may write its step again, and returns the new name."""
+    """Renames a damaged checkpoint so that the run can write its step again; returns the new path."""
     target = damaged.path.with_name(f"{damaged.path.name}.damaged")
     number = 1
     while target.exists():

@@ -271,7 +271,7 @@ def relativistic_average_generator_loss(real_logits: Array, fake_logits: Array) 
 
     −E[log(1 − σ(D(x) − E[D(G(z))]))] − E[log σ(D(G(z)) − E[D(x)])]
 
-    This is the critic's loss with real and fake logits exchanged, so that the generator needs both. See
+    This is the critic's loss with real and fake logits exchanged, so the generator needs both. See
     :func:`relativistic_average_critic_loss` for arguments, result, exceptions and reference.
     """
     real, fake = _relative(real_logits, fake_logits)

@@ -1,4 +1,4 @@
-"""Any optax optimiser by its name, and weight clipping as a transformation."""
+"""Optimisers of optax by name, with scheduled hyper-parameters, parameter groups and weight clipping."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -11,17 +11,51 @@ import optax
 from jaxgan import schedules
 from jaxgan.errors import SetupError, unknown
 
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "adabelief": optax.adabelief,
+    "adadelta": optax.adadelta,
+    "adafactor": optax.adafactor,
+    "adagrad": optax.adagrad,
+    "adam": optax.adam,
+    "adamax": optax.adamax,
+    "adamaxw": optax.adamaxw,
+    "adamw": optax.adamw,
+    "adan": optax.adan,
+    "amsgrad": optax.amsgrad,
+    "fromage": optax.fromage,
+    "lamb": optax.lamb,
+    "lars": optax.lars,
+    "lbfgs": optax.lbfgs,
+    "lion": optax.lion,
+    "noisy_sgd": optax.noisy_sgd,
+    "novograd": optax.novograd,
+    "optimistic_adam": optax.optimistic_adam,
+    "optimistic_adam_v2": optax.optimistic_adam_v2,
+    "optimistic_gradient_descent": optax.optimistic_gradient_descent,
+    "radam": optax.radam,
+    "rmsprop": optax.rmsprop,
+    "rprop": optax.rprop,
+    "scale_by_learning_rate": optax.scale_by_learning_rate,
+    "scale_by_rprop": optax.scale_by_rprop,
+    "sgd": optax.sgd,
+    "sign_sgd": optax.sign_sgd,
+    "sm3": optax.sm3,
+    "yogi": optax.yogi,
+}
+if hasattr(optax, "signum"):  # optax 0.2.6, the oldest release that jaxgan supports, does not have it.
+    OPTIMIZERS["signum"] = optax.signum
+
 
 def clip_weights(bound: float) -> optax.GradientTransformation:
-    """Keeps parameters in [−bound, bound] after every update; to be the last of a chain.
+    """Keeps parameters in [−bound, bound] after every update; must be the last of a chain.
 
     update ← clip(p + update, −bound, bound) − p
 
-    p + (c − p) may round to a number beyond c, so such an update is shortened by one unit in the
-    last place: the promise holds exactly, from any initial weights.
+    In floating point, p + (c − p) may round to a number beyond c. Such an update is shortened by one unit
+    in the last place, so that the bound holds exactly from any initial weights.
 
     Args:
-      bound: the paper's c, positive; it may be a traced value.
+      bound: Positive bound, the paper's c. It may be a traced value.
 
     Returns:
       A stateless transformation whose ``update`` needs the parameters.
@@ -47,21 +81,10 @@ def clip_weights(bound: float) -> optax.GradientTransformation:
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
-def _optimizers() -> dict[str, Callable[..., optax.GradientTransformation]]:
-    """Optax's optimisers: its public functions whose first argument is the learning rate."""
-    found: dict[str, Callable[..., optax.GradientTransformation]] = {}
-    for name, function in vars(optax).items():
-        if inspect.isfunction(function) and not name.startswith("_"):
-            parameters = list(inspect.signature(function).parameters)
-            if parameters and parameters[0] == "learning_rate":
-                found[name] = function
-    return found
-
-
 def _scheduled(
     make: Callable[..., optax.GradientTransformation], hyper: Mapping[str, Any]
 ) -> optax.GradientTransformationExtraArgs:
-    """Makes an optimiser whose hyper-parameters may be schedules of ``step``, an argument of its update."""
+    """Builds an optimiser whose hyper-parameters may be schedules of the ``step`` given to ``update``."""
 
     def at(step: jax.Array | int) -> optax.GradientTransformationExtraArgs:
         return optax.with_extra_args_support(
@@ -88,22 +111,23 @@ def build(
     groups: Mapping[str, Mapping[str, Any]] | None = None,
     **hyper: Any,
 ) -> optax.GradientTransformation:
-    """Builds the optax optimiser of that name.
+    """Builds an optax optimiser from its name and hyper-parameters.
 
     Args:
-      name: e.g. ``"adam"``, ``"sgd"``, ``"rmsprop"``.
-      clip: if given, weights are clipped to [−clip, clip] after every update.
-      groups: hyper-parameters of their own for parts of the parameters, by the first name of a parameter's
-        path, e.g. ``{"mapping": {"learning_rate": 2e-5}}``. What a group does not give is as for the rest.
-      **hyper: the optimiser's own arguments, e.g. ``learning_rate=2e-4, b1=0.5``; each may be a schedule of
-        the game's step, see :mod:`jaxgan.schedules`.
+      name: Key of :data:`OPTIMIZERS`, e.g. ``"adam"``, ``"sgd"`` or ``"rmsprop"``.
+      clip: Bound of the weights. If given, weights are clipped to [−clip, clip] after every update.
+      groups: Hyper-parameters of parts of the parameters, keyed by the first name of a parameter's path,
+        e.g. ``{"mapping": {"learning_rate": 2e-5}}``. A group inherits the hyper-parameters that it does
+        not set.
+      **hyper: Arguments of the optimiser, e.g. ``learning_rate=2e-4, b1=0.5``. Each may be a schedule of
+        the training step, see :mod:`jaxgan.schedules`.
 
     Returns:
-      The transformation. Its ``update`` takes the game's ``step`` as an extra argument.
+      The transformation. Its ``update`` takes the training step ``step`` as an extra argument.
 
     Raises:
-      SetupError: optax has no such optimiser, or it takes no such argument; the message says which do. By
-        ``init``: no parameter belongs to a group.
+      SetupError: There is no such optimiser, or the optimiser takes no such argument. ``init`` of the
+        transformation raises this error if no parameter belongs to a group.
 
     >>> params = {"w": jnp.ones(())}
     >>> tx = build("sgd", learning_rate=10.0, clip=0.01)
@@ -111,27 +135,27 @@ def build(
     >>> abs(float(optax.apply_updates(params, updates)["w"])) <= 0.01
     True
     """
-    optimizers = _optimizers()
-    if name not in optimizers:
-        raise unknown("optimizer", name, optimizers)
-    parameters = inspect.signature(optimizers[name]).parameters
+    if name not in OPTIMIZERS:
+        raise unknown("optimizer", name, OPTIMIZERS)
+    make = OPTIMIZERS[name]
+    parameters = inspect.signature(make).parameters
 
-    def one(hyper: Mapping[str, Any]) -> optax.GradientTransformation:
+    def build_one(hyper: Mapping[str, Any]) -> optax.GradientTransformation:
         for argument in hyper:
             if argument not in parameters:
                 raise unknown(f"{name} argument", argument, parameters)
         built = {argument: schedules.build(value, argument) for argument, value in hyper.items()}
-        tx = _scheduled(optimizers[name], built)
+        tx = _scheduled(make, built)
         try:
             jax.eval_shape(tx.init, {"w": jax.ShapeDtypeStruct((), jnp.float32)})
         except (TypeError, ValueError) as error:
             raise SetupError(f"optimizer {name} with {describe(hyper)}: {error}") from error
         return tx
 
-    tx = one(hyper)
+    tx = build_one(hyper)
     if groups:
-        rest = ""  # no name of a parameter is empty
-        own = {group: one({**hyper, **values}) for group, values in groups.items()}
+        rest = ""  # No parameter has an empty name.
+        own = {group: build_one({**hyper, **values}) for group, values in groups.items()}
 
         def labels(params: optax.Params) -> Any:
             missing = [group for group in groups if group not in params]
@@ -147,5 +171,5 @@ def build(
 
 
 def describe(hyper: Mapping[str, Any]) -> str:
-    """Hyper-parameters in one line: ``learning_rate=0.1, b1=0.5``."""
+    """Formats hyper-parameters in one line, as in ``learning_rate=0.1, b1=0.5``."""
     return ", ".join(f"{name}={value}" for name, value in hyper.items())

@@ -36,7 +36,7 @@ class Critique(NamedTuple):
       real_logits: (B, ...) logits that the critic's update computed for the real samples.
       fake_logits: (B, ...) logits that the critic's update computed for the generated samples.
       params: Parameters of the critic.
-      state: State of the game; its ``extra`` includes the changes made by earlier regularisers.
+      state: State of the system; its ``extra`` includes the changes made by earlier regularisers.
       keys: (B,) PRNG keys, one per row.
     """
 
@@ -59,7 +59,7 @@ class Synthesis(NamedTuple):
         the update. It does not change the generator's state.
       w: (B, dim) codes of the update: latents, or the output of a mapping network.
       params: Parameters of the generator.
-      state: State of the game; its ``extra`` includes the changes made by earlier regularisers.
+      state: State of the system; its ``extra`` includes the changes made by earlier regularisers.
       keys: (B,) PRNG keys, one per row.
     """
 

@@ -1,31 +1,29 @@
-"""The state of a game between two players: everything a run needs in order to go on."""
+"""The training state of a generator and a critic, which holds all that a run needs to continue."""
 
-import hashlib
 from typing import Any
 
 import flax
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 Array = jax.Array
 PyTree = Any
 
-# The one collection that is averaged along with the parameters.
+# The only Flax collection that is averaged together with the parameters.
 AVERAGED = "batch_stats"
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """One player, immutable: arrays and nothing else.
+    """The immutable state of one player, which holds only arrays.
 
     Attributes:
-      updates: the player's updates so far, an int32 scalar. Lazy terms keep time by it.
-      params: what its optimiser changes.
-      model_state: its other Flax collections (``batch_stats``, ``spectral``), empty if it has none.
-      opt_state: the optimiser's.
-      ema_params: moving average of the parameters, or None if the player keeps none.
-      ema_model_state: the model state that belongs to them, or None.
+      updates: Number of the player's updates so far, an int32 scalar, which schedules lazy terms.
+      params: Parameters, which the optimiser changes.
+      model_state: Other Flax collections (``batch_stats``, ``spectral``); empty if there are none.
+      opt_state: State of the optimiser.
+      ema_params: Moving average of the parameters, or None if the player keeps none.
+      ema_model_state: Model state that belongs to the averaged parameters, or None.
     """
 
     updates: Array
@@ -37,15 +35,15 @@ class TrainState(flax.struct.PyTreeNode):
 
     @classmethod
     def create(cls, *, variables: PyTree, tx: optax.GradientTransformation, ema: bool) -> "TrainState":
-        """Makes a player at the start, from a module's ``init`` output.
+        """Creates the initial state of a player from the output of a module's ``init``.
 
         Args:
-          variables: the module's collections, ``params`` among them.
-          tx: the player's optimiser.
-          ema: whether the player keeps averages.
+          variables: Collections of the module, including ``params``.
+          tx: Optimiser of the player.
+          ema: Whether the player keeps averages.
         """
         model_state, params = flax.core.pop(variables, "params")
-        # Copies, since the step donates its state and one buffer cannot be given away twice.
+        # These are copies because the step donates its state, and a buffer cannot be donated twice.
         ema_params, ema_model_state = jax.tree.map(jnp.copy, (params, model_state)) if ema else (None, None)
         return cls(
             updates=jnp.int32(0),
@@ -62,10 +60,10 @@ class TrainState(flax.struct.PyTreeNode):
         """Returns the player after one update by its optimiser.
 
         Args:
-          grads: gradients of the loss, shaped as the parameters.
-          model_state: the collections that the update's pass left.
-          tx: the player's optimiser.
-          step: the game's step, which schedules of hyper-parameters are functions of.
+          grads: Gradients of the loss with respect to the parameters.
+          model_state: Collections after the forward pass of this update.
+          tx: Optimiser of the player.
+          step: Training step, on which schedules of hyper-parameters depend.
         """
         transform = optax.with_extra_args_support(tx)
         updates, opt_state = transform.update(grads, self.opt_state, self.params, step=step)
@@ -77,11 +75,11 @@ class TrainState(flax.struct.PyTreeNode):
         )
 
     def update_ema(self, decay: Array | float) -> "TrainState":
-        """Returns the player with its averages moved: ema ← decay · ema + (1 − decay) · value.
+        """Returns the player with updated averages: ema ← decay · ema + (1 − decay) · value.
 
-        Floating-point parameters and batch statistics are averaged alike, so that they belong together.
-        All other collections are copied: they are averages already, or have no meaning as one, like the
-        singular vectors of ``spectral``. Integers are copied, too.
+        Floating-point parameters and batch statistics are averaged with the same decay, so that they stay
+        consistent. All other collections are copied, because they are averages already or because their
+        average has no meaning, as for the singular vectors in ``spectral``. Integers are copied, too.
         """
 
         def average(ema: Array, value: Array) -> Array:
@@ -100,55 +98,33 @@ class TrainState(flax.struct.PyTreeNode):
 
     @property
     def averages(self) -> tuple[PyTree, PyTree]:
-        """The parameters and collections to evaluate with: the averages, or the raw ones without any."""
+        """The averaged parameters and collections, or the raw ones if the player keeps no averages."""
         if self.ema_params is None:
             return self.params, self.model_state
         return self.ema_params, self.ema_model_state
 
 
 class GANState(flax.struct.PyTreeNode):
-    """Both players, and what belongs to neither.
+    """The states of both players, and the values that belong to neither player.
 
     Attributes:
-      step: steps done, an int32 scalar. Schedules are functions of it.
-      key: the run's PRNG key; it never changes, a step folds its number into it.
-      generator: the first player.
-      critic: the second player, whatever it outputs (the literature's discriminator); None in a game
-        without one.
-      extra: what belongs to neither, such as BEGAN's k or a memory of past fakes: a dict in which each
-        owner has its own name and passes on the rest.
+      step: Number of steps done, an int32 scalar. Schedules are functions of the step.
+      key: PRNG key of the run. The key stays constant, and each step folds its number into the key.
+      generator: First player.
+      critic: Second player, called the discriminator in the literature; None in a system without a critic.
+      extra: Dict of values that belong to neither player, such as BEGAN's k or a memory of past fakes.
+        Each owner uses its own name and leaves the other entries unchanged.
     """
 
     step: Array
     key: Array
     generator: TrainState
-    critic: Any  # a TrainState, or None; whoever has a critic need not ask
+    critic: Any  # A TrainState or None. The type is Any so that systems with a critic need no check.
     extra: PyTree
 
 
-def sha256(state: PyTree) -> str:
-    """SHA-256 over all leaves of a state: each one's path, dtype, shape and bytes, in tree order.
-
-    Args:
-      state: any pytree of arrays; PRNG keys count by their data.
-
-    Returns:
-      64 hexadecimal digits, equal exactly if two states are bit for bit the same.
-
-    >>> import jax.numpy as jnp
-    >>> sha256({"a": jnp.zeros(2)}) == sha256({"a": jnp.zeros(2)}), sha256(()) == sha256({"a": jnp.ones(1)})
-    (True, False)
-    """
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree.leaves_with_path(state):
-        array = np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
-        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
 def is_key(leaf: Any) -> bool:
-    """Whether a leaf is a typed PRNG key array."""
+    """Returns whether a leaf is an array of typed PRNG keys."""
     return isinstance(leaf, jax.Array | jax.ShapeDtypeStruct) and jnp.issubdtype(
         leaf.dtype, jax.dtypes.prng_key
     )

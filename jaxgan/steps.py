@@ -71,13 +71,13 @@ class GAN(NamedTuple):
         generator's forward pass, which both players share. ``fakes`` is any pytree. The step keeps the
         collections of the pass with ``advance=True``, which is the pass of the generator's own update.
       critic_loss: Loss of the critic, see the module's docstring. Its batch is (B, ...), without the axis
-        of critic updates, and its fakes are constants. None in a game without a critic.
+        of critic updates, and its fakes are constants. None in a system without a critic.
       generator_loss: Loss of the generator; its gradient also flows through the fakes.
       sample: ``sample(state, key, conditions) -> samples``, from averaged weights. The conditions are a
         dict of (B, ...) arrays that holds ``row``, the position of each sample, and any other inputs that
         the system reads (``labels``, ``z``, ``truncation``). Samples are one array or a dict of arrays.
       generator_tx: Optimiser of the generator.
-      critic_tx: Optimiser of the critic; None in a game without one.
+      critic_tx: Optimiser of the critic; None in a system without one.
       measures: Scores defined by the system itself, by name.
       judge: ``judge(state, x) -> (B,) logits``, the critic's logits of unaugmented samples, used to plot
         the critic; None if a sample alone does not determine a logit.
@@ -135,7 +135,7 @@ def check_accumulate(
 
     Args:
       gan: System to train.
-      state: A state of the game, or its shapes.
+      state: A state of the system, or its shapes.
       batch_size: Global batch size.
       accumulate: Number of slices that a batch is cut into.
       mixing: Names of the collections of layers that mix the samples of a batch.
@@ -182,7 +182,7 @@ def train_step(
     generator's gradient is the sum of the loss's direct gradient and the gradient through the fakes.
 
     Args:
-      state: Current state of the game.
+      state: Current state of the system.
       batch: Arrays of shape (max(n_critic, 1), B, ...), with one slice for each of the critic's updates;
         the generator's update uses the last one. ``batch["row"]`` holds each sample's position in the
         global batch.
@@ -190,8 +190,8 @@ def train_step(
       ema_decay: Decay of the players' averages, a number or a function of the step. The decay is ramped up
         as min(ema_decay, (1 + t) / (10 + t)), so that the averages of a short run forget the initial
         weights (static).
-      n_critic: Number of critic updates; None for one per slice of the batch. With 0, or in a game without
-        a critic, only the generator is updated (static).
+      n_critic: Number of critic updates; None for one per slice of the batch. With 0, or in a system
+        without a critic, only the generator is updated (static).
       accumulate: Number of slices that each update's batch is cut into, to save memory. Gradients are
         averaged over the slices, and each player's update generates its own fakes (static).
 
@@ -289,7 +289,7 @@ def with_conditions(
 
     Args:
       batch: Prepared batch, arrays of shape (n_critic, B, ...).
-      state: Current state of the game.
+      state: Current state of the system.
       conditions: ``conditions(key, rows)``, see ``data.Source``.
 
     Returns:

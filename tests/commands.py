@@ -1,4 +1,4 @@
-"""The commands, in real processes where the process matters and in this one where it does not."""
+"""Helpers that run the commands in new processes or, where that makes no difference, in this one."""
 
 import os
 import subprocess
@@ -7,11 +7,12 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from experiments.cli.interrupts import Stopped
 from tests import FAST_COMPILATION
 
 ROOT = Path(__file__).parent.parent
 
-# A config made small, for the session's folder of configs.
+# A small version of a config, for the session's folder of configs.
 TINY = """
 from experiments.configs import {base}
 
@@ -31,7 +32,7 @@ def get_config(argument=None):
 
 
 def make_small(config):
-    """Makes a config's networks and pictures tiny, whatever its system: a step takes no time."""
+    """Shrinks the networks and images of a config of any system, so that a step takes little time."""
     for network in config.models.values():
         for field, small in (("width", 4), ("hidden", (8, 8))):
             if field in network:
@@ -44,10 +45,11 @@ def make_small(config):
 
 
 def environment(*, events=True):
-    """One device, as a laptop has, and the compilation cache of these tests.
+    """Returns an environment with a single device and the compilation cache of the tests.
 
-    Without events a clu that writes none stands in for the real one, whose TensorFlow takes half of a short
-    run's time to load.
+    Args:
+      events: Whether runs write TensorBoard events. Otherwise a stand-in replaces clu, because loading
+        TensorFlow takes a large part of the time of a short run.
     """
     path = [str(ROOT)] if events else [str(ROOT / "tests" / "stand_ins"), str(ROOT)]
     return {
@@ -59,10 +61,12 @@ def environment(*, events=True):
 
 
 def command(*arguments, module="experiments.run"):
+    """Returns the command line that starts a command in a new process."""
     return [sys.executable, "-m", module, *map(str, arguments)]
 
 
 def execute(*arguments, cwd, module="experiments.run", env=None):
+    """Runs a command in a new process and returns the completed process."""
     return subprocess.run(
         command(*arguments, module=module),
         cwd=cwd,
@@ -73,9 +77,11 @@ def execute(*arguments, cwd, module="experiments.run", env=None):
 
 
 def main(module, *arguments):
-    """A command within this process: for what ends before any process could matter."""
+    """Runs a command in this process and returns its exit status."""
     try:
         module.main(["program", *map(str, arguments)])
     except SystemExit as exit_:
         return exit_.code
+    except Stopped as stopped:
+        return 128 + stopped.signum
     return 0

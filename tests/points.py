@@ -1,4 +1,4 @@
-"""A small game of points in the plane, and what is asked of every system made from it."""
+"""A small system for points in the plane, and checks of systems that are trained on points."""
 
 import functools
 
@@ -16,7 +16,7 @@ PRIOR = functools.partial(latents.normal, dim=2)
 
 
 def game(*, loss=None, critic=None, rate=0.05, **options):
-    """An MLP GAN of a few dozen parameters, trained by SGD."""
+    """Builds an MLP GAN with a few dozen parameters, trained by SGD."""
     return adversarial(
         mlp.Generator((2,), (8,)),
         critic or mlp.Critic((8,)),
@@ -29,18 +29,27 @@ def game(*, loss=None, critic=None, rate=0.05, **options):
 
 
 def points_batch(seed=0, n_critic=1):
+    """Draws a batch of real points from a Gaussian around (1, 1)."""
     real = np.random.default_rng(seed).normal(1.0, 1.0, (n_critic, BATCH, 2)).astype(np.float32)
     rows = np.broadcast_to(np.arange(BATCH, dtype=np.int32), (n_critic, BATCH))
     return {"real": real, "row": rows}
 
 
 def stepper(gan, **options):
+    """Returns the train step of a system as a function of state and batch."""
     return functools.partial(train_step, gan=gan, ema_decay=0.9, **options)
 
 
 @functools.cache
 def trained(make, how, steps=3, n_critic=1):
-    """The state and metrics after a few steps of ``make()`` on one device, or on 8."""
+    """Trains the system ``make()`` for a few steps and returns the state and the last metrics.
+
+    Args:
+      make: Function that builds the system.
+      how: ``"one"`` for one device; ``"pmap"`` or another name, which means jit, for 8 devices.
+      steps: Number of steps.
+      n_critic: Number of critic updates per step.
+    """
     batches = [points_batch(seed, n_critic) for seed in range(steps)]
     gan = make()
     state = gan.init(jax.random.key(3), batches[0])
@@ -58,7 +67,7 @@ def trained(make, how, steps=3, n_critic=1):
 
 
 def assert_devices_agree(make, how):
-    """8 devices, under jit or pmap, train to what one does: parameters, ``extra`` and metrics."""
+    """Asserts that 8 devices, under jit or pmap, give one device's parameters, ``extra`` and metrics."""
     (state, metrics), (expected, expected_metrics) = trained(make, how), trained(make, "one")
     for name, value in expected_metrics.items():
         np.testing.assert_allclose(metrics[name], value, rtol=2e-4, atol=2e-5, err_msg=name)

@@ -1,4 +1,4 @@
-"""The README's code runs and its commands exist."""
+"""Tests that the code in the README runs and that its commands exist."""
 
 import re
 import shlex
@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import config_fields, config_files
-from jaxgan import losses, penalties
+from jaxgan import data, losses, penalties
 from jaxgan.layers import NORMS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+PAGES = sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("[be]*/**/*.md")])
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -85,11 +86,33 @@ def test_it_starts_with_the_two_commands_and_a_picture():
     assert (ROOT / picture).is_file()
 
 
-def test_every_config_loss_penalty_and_norm_is_named():
-    for name in [*config_files.list_configs(), *losses.PAIRS, *penalties.PENALTIES, *NORMS]:
-        assert f"`{name}`" in README, name
+def test_every_config_is_named():
+    text = README + (ROOT / "experiments" / "README.md").read_text()
+    for name in config_files.list_configs():
+        assert name in text, name
 
 
-def test_links_lead_somewhere():
-    for link in re.findall(r"\]\((?!http)(.*?)\)", README):
-        assert (ROOT / link).exists(), link
+def test_every_loss_penalty_and_norm_is_named():
+    text = (ROOT / "experiments" / "configs" / "README.md").read_text()
+    for name in [*losses.PAIRS, *penalties.PENALTIES, *NORMS, *data.SOURCES, *data.PROBLEMS]:
+        assert f"`{name}`" in text, name
+
+
+def test_it_is_short():
+    assert len(README.splitlines()) <= 200
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_markdown_wraps_at_108_columns(path):
+    code = False
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        code ^= line.startswith("```")
+        # Tables, code and links that cannot break are as long as they need to be.
+        exempt = code or line.startswith(("|", "    ")) or " " not in line.strip("-* ")
+        assert exempt or len(line) <= 108, f"line {number} has {len(line)} columns"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path):
+    for link in re.findall(r"\]\((?!http)(.*?)\)", path.read_text()):
+        assert (path.parent / link).exists(), link

@@ -1,4 +1,4 @@
-"""What holds for every system, by whatever name: an exact resume, and the same on eight devices."""
+"""Tests of every system by name: an exact resume, and the same results on eight devices."""
 
 import functools
 
@@ -12,19 +12,20 @@ from experiments.cli import config_files
 from experiments.dry_run import costs, hlo
 from experiments.training import build, derived, staging
 from jaxgan import data, gans, parallel
-from jaxgan.state import is_key, sha256
+from jaxgan.hashing import sha256_of_tree
+from jaxgan.state import is_key
 from jaxgan.steps import train_step, with_conditions
 from tests.commands import ROOT, make_small
 
-pytestmark = pytest.mark.xdist_group("systems")  # one worker compiles them
+pytestmark = pytest.mark.xdist_group("systems")  # on one worker, so that each system is compiled once
 
 BATCH, STEPS = 8, 3
-# The state as it is, and what eight devices add up in another order.
+# The tolerance covers rounding, since eight devices add up in a different order.
 CLOSE = functools.partial(np.testing.assert_allclose, rtol=2e-3, atol=2e-4)
 
 
 def configs_of(system):
-    """The configs that train a system, each by itself and not through TFDS or a folder."""
+    """Returns the system's standalone configs, except those whose data come from TFDS or a folder."""
     found = []
     for name in [*config_files.list_configs(), "lucic_objectives.py:BEGAN"]:
         config = config_files.load(name).values
@@ -34,7 +35,7 @@ def configs_of(system):
 
 
 def small(system):
-    """A system's first config, made small, trained by SGD: Adam makes whole steps of rounding errors."""
+    """Returns a small version of a system's first config, with SGD, as Adam magnifies rounding errors."""
     config = configs_of(system)[0]
     with config.unlocked():
         make_small(config)
@@ -42,7 +43,7 @@ def small(system):
         for player in config.optimizers:
             config.optimizers[player] = {"name": "sgd", "learning_rate": 0.01}
         if "pool" in config:
-            config.pool.size = 12  # it is full, and exchanges, from the second step on
+            config.pool.size = 12  # the pool is full, and exchanges samples, from the second step on
         if "r1" in config.get("penalties", {}) and config.penalties.r1.weight:
             config.penalties.r1.every = 2
     return staging.stage_configs(config)[-1].config
@@ -111,18 +112,18 @@ def test_going_on_from_a_state_on_the_host_ends_in_the_same_bits(system):
     for stop in (None, 1, 2):
         now = state
         for t, batch in enumerate(batches):
-            if t == stop:  # as a checkpoint would
+            if t == stop:  # restarts from host arrays, as from a checkpoint
                 now = jax.tree.map(lambda x: x if is_key(x) else np.array(x), now)
             now, _ = step(now, batch)
-        hashes.append(sha256(now))
+        hashes.append(sha256_of_tree(now))
     assert len(set(hashes)) == 1
-    assert hashes[0] != sha256(state)
+    assert hashes[0] != sha256_of_tree(state)
     clocks = {int(now.step), int(now.generator.updates)}
     assert clocks == {STEPS}
 
 
 def products(function, *arguments):
-    """The FLOPs of a compiled function's matrix products, of a lazy term its share of the calls."""
+    """Returns the FLOPs of a compiled function's matrix products; a lazy term counts by its frequency."""
     text = jax.jit(function).lower(*arguments).compile().as_text()
     return sum(x.flops for x in costs.products(hlo.parse(text)))
 
@@ -143,7 +144,7 @@ def test_a_step_multiplies_no_more_than_its_losses_and_one_pass_of_the_generator
         made, pull = jax.vjp(lambda p: gan.generate(p, state, batch, key, advance=True)[0], params)
         return made, pull(through)
 
-    # Whole numbers among the fakes, such as labels, have no gradient.
+    # Integer fakes, such as labels, have no gradient.
     through = jax.tree.map(
         lambda x: (
             jnp.ones_like(x)
@@ -158,7 +159,7 @@ def test_a_step_multiplies_no_more_than_its_losses_and_one_pass_of_the_generator
     if gan.critic_loss is not None:
         critic = jax.value_and_grad(gan.critic_loss, has_aux=True)
         parts += products(lambda p, f: critic(p, state, batch, f, key), state.critic.params, fakes)
-    # Some of it is shared, such as what becomes of kernels before a convolution.
+    # The step shares some of the work of its parts, such as the transformation of kernels for convolutions.
     assert 0.8 * parts <= products(stepper(system), state, raw) <= 1.02 * parts
 
 

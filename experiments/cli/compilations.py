@@ -1,6 +1,5 @@
-"""Compiled programs kept for the next start, in a folder of the user's own."""
+"""The persistent compilation cache, in a folder that belongs to the user."""
 
-import time
 import warnings
 from pathlib import Path
 
@@ -9,33 +8,40 @@ import jax
 from experiments.cli import cache
 from jaxgan import host
 
-LIFETIME = 30 * 24 * 3600  # seconds
+# JAX looks at every cached program whenever it adds one, so a larger cache slows each compilation down.
+MAX_BYTES = 256 * 2**20
 
 
-def _forget(folder: Path) -> None:
-    """Removes what was compiled long ago: other versions' programs, and files that are damaged."""
-    for file in folder.iterdir():
-        if time.time() - file.stat().st_mtime > LIFETIME:
-            file.unlink(missing_ok=True)
+def _remove_unfinished(folder: Path) -> None:
+    """Removes programs whose writing was cut short, for instance because the process was killed.
+
+    JAX keeps the time of a program's last use in a second file, which it writes after the program. JAX can
+    add no program to a cache that holds a program without this second file.
+    """
+    for program in folder.glob("*-cache"):
+        if not program.with_name(f"{program.name.removesuffix('-cache')}-atime").exists():
+            program.unlink(missing_ok=True)
 
 
 def keep() -> None:
-    """Has JAX keep compiled programs in ``$XDG_CACHE_HOME/jaxgan``, by default ``~/.cache/jaxgan``.
+    """Makes JAX keep compiled programs in ``$XDG_CACHE_HOME/jaxgan``, by default in ``~/.cache/jaxgan``.
 
-    A folder that the user has told JAX of comes first. Where none can be had, or its owner not be told (on
-    Windows), nothing is kept; and where a file of it cannot be read or written, a program is compiled as if
-    it were not there.
+    The programs used longest ago are removed when the folder reaches its maximum size. A folder that the
+    user has configured in JAX takes precedence, and then nothing is changed. Nothing is kept if no private
+    folder is available (see :func:`experiments.cli.cache.folder`). A program whose file cannot be read or
+    written is compiled as if it were not in the cache.
     """
     if jax.config.values["jax_compilation_cache_dir"] is not None:
         return
-    # JAX's keys know the processor, but not for how many cores XLA has cut a program up.
+    # JAX's cache keys include the processor, but not the number of cores that XLA has split a program for.
     folder = cache.folder(f"compilations-{host.count_cores()}-cores")
     if folder is None:
         return
     try:
-        _forget(folder)
+        _remove_unfinished(folder)
     except OSError:
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_compilation_cache_max_size", MAX_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache entry")

@@ -41,8 +41,8 @@ def with_values(config: config_dict.ConfigDict, values: Mapping[str, Any]) -> co
                 if parent not in node:
                     node[parent] = config_dict.ConfigDict()
                 node = node[parent]
-            # The section is copied because a sweep may give it to several points and then change a field
-            # of it for each point.
+            # The section is copied because a sweep may give the same section to several points and then
+            # change a field of the section for each point.
             node[field] = unshared(value) if isinstance(value, config_dict.ConfigDict) else value
     return copy
 

@@ -1,4 +1,4 @@
-"""Config files: found by name, loaded, and overridden by flags."""
+"""Config files, which are found by name, loaded, and overridden by flags."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -14,14 +14,18 @@ from jaxgan.errors import SetupError, unknown
 CONFIGS = Path(__file__).parent.parent / "configs"
 FOLDERS = (CONFIGS, CONFIGS / "studies")
 
+flags.disclaim_key_flags()  # --help lists --config with the flags of the command
+
 
 class Config(NamedTuple):
-    """A config file's values, overrides applied.
+    """A loaded config file.
 
     Attributes:
-      values: locked.
-      name: the file's stem and its argument, if any: what a default work directory is called.
-      sweep: the file's ``sweep(add)``, its argument applied as ``argument=``; None if it has none.
+      values: The locked config, with overrides applied.
+      name: Stem of the file's name, followed by the argument if there is one. Default work directories
+        have this name.
+      sweep: The file's function ``sweep(add)``, with the argument bound to the parameter ``argument``; None
+        if the file defines no sweep.
     """
 
     values: config_dict.ConfigDict
@@ -30,10 +34,17 @@ class Config(NamedTuple):
 
 
 def resolve(given: str) -> tuple[Path, str | None]:
-    """A config's file and argument: a path as it is, a bare name in ``experiments/configs/``.
+    """Finds the file of a config and splits off its argument.
+
+    Args:
+      given: ``FILE`` or ``FILE:ARGUMENT``. A bare name that is no file in the current folder is looked up
+        in ``experiments/configs/`` and ``experiments/configs/studies/``; its suffix may be left out.
+
+    Returns:
+      The path of the file and the argument, which is None if there is none.
 
     Raises:
-      SetupError: there is no such file; the message has the nearest names.
+      SetupError: The file does not exist. The message suggests similar names.
     """
     text, colon, argument = given.partition(":")
     path = Path(text).expanduser()
@@ -46,10 +57,13 @@ def resolve(given: str) -> tuple[Path, str | None]:
 
 
 def load(given: str) -> Config:
-    """Loads a config by name or path, with ``:argument`` passed on to its ``get_config``.
+    """Loads a config by name or path and passes ``:ARGUMENT`` on to its ``get_config``.
+
+    Args:
+      given: ``FILE`` or ``FILE:ARGUMENT``, as in :func:`resolve`.
 
     Raises:
-      SetupError: there is no such file, or it does not load.
+      SetupError: The file does not exist or cannot be loaded.
     """
     path, argument = resolve(given)
     try:
@@ -68,65 +82,60 @@ def load(given: str) -> Config:
     return Config(config_fields.unshared(values).lock(), name, sweep)
 
 
-def _take(argv: list[str], flag: str) -> str | None:
-    """Removes ``--flag=value`` or ``--flag value`` from argv and returns the last value."""
-    value = None
-    for i in range(len(argv) - 1, 0, -1):
-        dashless = argv[i].lstrip("-")
-        if not argv[i].startswith("-") or dashless.partition("=")[0] != flag:
-            continue
-        if "=" in dashless:
-            taken, argv[i : i + 1] = dashless.partition("=")[2], []
-        elif i + 1 < len(argv):
-            taken, argv[i : i + 2] = argv[i + 1], []
-        else:
-            raise SetupError(f"--{flag} has no value: give --{flag}=VALUE")
-        value = taken if value is None else value
-    return value
+def _override(config: config_dict.ConfigDict, argv: Sequence[str]) -> list[str]:
+    """Applies the flags ``--config.FIELD=VALUE`` to a config and returns the other arguments."""
+    names = [command_line.name_of(argument).removeprefix("no") for argument in argv[1:]]
+    given = [name.removeprefix("config.") for name in names if name.startswith("config.")]
+    data = config.get("data")
+    if "data.seed" in given and isinstance(data, config_dict.ConfigDict) and "seed" not in data:
+        # Configs leave this field out because it defaults to their seed, but a flag needs a field to set.
+        with config.unlocked():
+            data.seed = 0
+    fields = config_fields.flatten(config)
+    for field in given:
+        if field not in fields:
+            raise unknown("config field", field, fields)
+    overrides = flags.FlagValues()
+    try:
+        config_flags.DEFINE_config_dict("config", config, flag_values=overrides, sys_argv=list(argv))
+        return overrides(list(argv), known_only=True)
+    except (flags.Error, TypeError, ValueError, KeyError, AttributeError) as error:
+        raise SetupError(str(error)) from error
 
 
 def read_config(argv: Sequence[str], values: flags.FlagValues, usage: str) -> Config:
-    """Parses argv, which must name a config and may override its fields.
+    """Parses arguments that name a config and may override its fields.
+
+    We do not use ``config_flags.DEFINE_config_file`` because it may load stale bytecode instead of the
+    file, and because its flags would set a field in all sections of a config that are the same object.
 
     Args:
-      argv: the program's name and its arguments.
-      values: holds the command's own flags, and gets their values.
-      usage: for ``--help``.
+      argv: Name of the program and its arguments.
+      values: Flags of the command, which receive their values; ``--config`` is added to them.
+      usage: Text that ``--help`` prints before the flags.
 
     Returns:
-      The config, overrides applied.
+      The config with overrides applied.
 
     Raises:
-      SetupError: no config is given, or a flag, field or value is unknown or malformed.
+      SetupError: No config is given, or a flag, a field or a value is unknown or malformed.
     """
-    argv = list(argv)
-    given = _take(argv, "config")
-    if given is None:
-        command_line.read_flags(argv, values, usage)
+    flags.DEFINE_string(
+        "config",
+        None,
+        "Config file, by path or by its name in experiments/configs, with :ARGUMENT if it takes one."
+        " --config.FIELD=VALUE overrides any of its fields.",
+        flag_values=values,
+    )
+    rest = command_line.read_known_flags(argv, values, usage)
+    if values.config is None:
         raise SetupError(f"no config given: --config=NAME.py, one of {', '.join(list_configs())}")
-    config = load(given)
-    section, names = config.values.get("data"), [x.lstrip("-").partition("=")[0] for x in argv[1:]]
-    if "config.data.seed" in names and isinstance(section, config_dict.ConfigDict):
-        with config.values.unlocked():  # configs leave it to be their own seed, and a flag needs a field
-            section.seed = section.get("seed", config.values.get("seed", 0))
-    fields = config_fields.flatten(config.values)
-    for argument in argv[1:]:
-        name = argument.lstrip("-").partition("=")[0]
-        if argument.startswith("-") and name.startswith("config."):
-            field = name.removeprefix("config.")
-            if field not in fields and field.removeprefix("no") not in fields:
-                raise unknown("config field", field, fields)
-    config_flags.DEFINE_config_dict("config", config.values, flag_values=values, sys_argv=argv)
-    try:
-        command_line.read_flags(argv, values, usage)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        if isinstance(error, SetupError):
-            raise
-        raise SetupError(str(error)) from error
+    config = load(values.config)
+    command_line.refuse_rest(_override(config.values, rest), values)
     return config
 
 
 def list_configs() -> list[str]:
-    """The names of the configs that come with the project."""
+    """Returns the sorted names of the configs that come with the project."""
     found = (file.name for folder in FOLDERS for file in folder.glob("*.py"))
     return sorted(name for name in found if name != "__init__.py")

@@ -1,4 +1,4 @@
-"""How commands end: exit statuses and one-line errors."""
+"""Exit statuses of the commands and their one-line error messages."""
 
 import errno
 import signal
@@ -9,27 +9,36 @@ from typing import NoReturn
 
 from absl import logging
 
-from experiments.cli import compilations
+from experiments.cli import compilations, interrupts
 from jaxgan import host
 from jaxgan.errors import SetupError
 
 
 class RunFailed(Exception):
-    """A failure while running; its message names the step and the last good checkpoint."""
+    """A failure while running, whose message names the step and the last good checkpoint."""
 
 
 def fail(status: int, message: str) -> NoReturn:
-    """Ends the process with one line on standard error."""
+    """Prints an error on one line of standard error and ends the process.
+
+    Args:
+      status: Exit status.
+      message: Text of the error.
+    """
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)
 
 
 def call(main: Callable[[list[str]], None]) -> NoReturn:
-    """Runs a command's ``main(argv)`` and turns its errors into exit statuses.
+    """Runs a command and ends the process with the exit status for its outcome.
 
-    0 done; 1 a failure while running; 2 what the user got wrong; 130 or 143 stopped by a signal.
+    The status is 0 when the command is done, 1 for a failure while running, 2 for a mistake in the request,
+    and 128 plus the number of the signal when SIGINT (130) or SIGTERM (143) stopped the command.
+
+    Args:
+      main: Function of the command, called with ``sys.argv``.
     """
-    logging.set_verbosity(logging.ERROR)  # libraries' remarks would drown ours
+    logging.set_verbosity(logging.ERROR)  # the warnings of libraries would hide the command's own output
     host.keep_freed_memory()
     compilations.keep()
     signal.signal(signal.SIGTERM, lambda *_: fail(143, "terminated"))
@@ -39,11 +48,14 @@ def call(main: Callable[[list[str]], None]) -> NoReturn:
         fail(2, str(error))
     except RunFailed as error:
         fail(1, str(error))
+    except interrupts.Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(128 + stopped.signum)
     except KeyboardInterrupt:
         fail(130, "interrupted")
-    except OSError as error:  # a file or a folder, of which a traceback would tell no more
-        theirs = isinstance(error, (PermissionError, NotADirectoryError, IsADirectoryError))
-        status = 2 if theirs or error.errno == errno.EROFS else 1
+    except OSError as error:  # the message names the file or folder, so a traceback would add nothing
+        users = isinstance(error, (PermissionError, NotADirectoryError, IsADirectoryError))
+        status = 2 if users or error.errno == errno.EROFS else 1
         fail(status, f"{type(error).__name__}: {error}")
     except Exception as error:
         traceback.print_exc()

@@ -6,20 +6,31 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-PyTree = Any
-
 
 class Stopped(Exception):
-    """A signal asked the run to stop, and it has, its checkpoint saved."""
+    """A command that was stopped by a signal and has saved its work.
 
-    def __init__(self, signum: int):
-        super().__init__(signum)
+    Attributes:
+      signum: Number of the signal.
+    """
+
+    def __init__(self, signum: int, saved: str = "checkpoint saved"):
+        """Composes the message.
+
+        Args:
+          signum: Number of the signal.
+          saved: Description of the saved work.
+        """
+        super().__init__(f"stopped by {signal.Signals(signum).name}, {saved}")
         self.signum = signum
 
 
 @contextmanager
 def catch_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM instead of dying of them; a second one acts as usual."""
+    """Yields a list to which SIGINT and SIGTERM are appended instead of ending the process.
+
+    After the first signal, further signals have their usual effect.
+    """
     received: list[int] = []
     previous: dict[signal.Signals, Any] = {}
 

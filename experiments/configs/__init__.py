@@ -1,1 +1,1 @@
-"""Configs: a docstring with the exact command and what to expect, and ``get_config()``."""
+"""The example configs. Each has ``get_config()`` and a docstring with the command and what to expect."""

@@ -1,14 +1,15 @@
-"""A remedy for mode collapse, by its name, on a GAN that collapses without it.
+"""A remedy for mode collapse, chosen by name, on a GAN that collapses without it.
 
     python -m experiments.run --config=collapse_remedies.py:replay
     python -m experiments.run --config=collapse_remedies.py:none
     python -m experiments.run --config=collapse_remedies.py:two_time_scales
 
-The first takes 25 s on 2 cores, the second 13 s. Expect the second's samples in a clump that wanders
-among the eight modes; with replay they still wander, spread over some of them; with two time scales they
-are near all, not yet on them. After 2,000 steps, as means over 16 seeds, 0.25 modes are reached without a
-remedy, 2.3 with replay and 6.9 with two time scales (``study_collapse.py``).
-``collapse_remedies.py:NAME,saturating`` is another GAN that collapses.
+The first command takes 25 s on 2 cores, the second 13 s. Expect the samples of the second to form one clump
+that wanders among the eight modes. With replay the samples still wander, but are spread over some of the
+modes. With two time scales the samples are near all modes, though not yet on them. After 2,000 steps, as
+means over 16 seeds, 0.25 modes are reached without a remedy, 2.3 with replay and 6.9 with two time scales
+(``study_collapse.py``). ``collapse_remedies.py:NAME,saturating`` applies the remedy to another GAN that
+collapses.
 """
 
 from ml_collections import ConfigDict
@@ -16,7 +17,7 @@ from ml_collections import ConfigDict
 from experiments.configs import gan_gaussians
 from jaxgan.errors import unknown
 
-# What a remedy sets, and with what numbers.
+# The config fields that each remedy sets.
 REMEDIES = {
     "none": {},
     "feature_matching": {"gan": {"feature_matching": True}},
@@ -38,8 +39,8 @@ REMEDIES = {
 }
 
 
-# Two that collapse: a critic that learns ten times slower than its generator, and one that is so far ahead
-# that the saturating loss leaves the generator little to learn from.
+# Two GANs that collapse. In the first, the critic learns ten times more slowly than the generator. In the
+# second, the critic is so far ahead that the saturating loss gives the generator little gradient.
 SETUPS = {
     "slow_critic": {
         "optimizers": {"generator": {"learning_rate": 2e-3}, "critic": {"learning_rate": 2e-4}},
@@ -49,7 +50,12 @@ SETUPS = {
 
 
 def get_config(argument: str = "replay") -> ConfigDict:
-    """A remedy, and after a comma the set-up, ``slow_critic`` if not given; ``none`` is without one."""
+    """Returns the config of a GAN that collapses, with one remedy applied.
+
+    Args:
+      argument: Name of the remedy (``none`` for no remedy), optionally followed by a comma and the name of
+        the set-up, which defaults to ``slow_critic``.
+    """
     remedy, _, setup = argument.partition(",")
     if remedy not in REMEDIES:
         raise unknown("remedy", remedy, REMEDIES)
@@ -58,7 +64,7 @@ def get_config(argument: str = "replay") -> ConfigDict:
     config = gan_gaussians.get_config()
     config.num_steps = 2000
     config.batch_size = 64
-    config.ema_decay = 0.0  # the mean of the places a generator wandered through is none of them
+    config.ema_decay = 0.0  # A wandering generator's average lies between the places it visited.
     config.models.generator.hidden = config.models.critic.hidden = (64, 64)
     config.optimizers.generator.b1 = config.optimizers.critic.b1 = 0.9
     config.update(SETUPS[setup])

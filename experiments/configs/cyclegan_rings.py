@@ -1,11 +1,11 @@
-"""CycleGAN in the plane: a ring of 8 Gaussians to a grid of 9 and back, with no pairs.
+"""CycleGAN in the plane, between a ring of 8 Gaussians and a grid of 9, trained without pairs.
 
     python -m experiments.run --config=cyclegan_rings.py
     python -m experiments.sweep --config=cyclegan_rings.py --seeds=8
 
-The second takes 1 min 27 s on 2 cores, for 8 runs. Expect translations that lie on the modes of the other
-domain, and cycles that come back to where they began; ``experiments/README.md`` has the distances. As the
-ring has 8 modes and the grid 9, no map brings one exactly to the other.
+The second command takes 1 min 27 s on 2 cores, for 8 runs. Expect translations that lie on the modes of the
+other domain, and cycles that return to their starting points; ``experiments/README.md`` lists the
+distances. Because the ring has 8 modes and the grid has 9, no map takes one exactly to the other.
 """
 
 from ml_collections import ConfigDict
@@ -14,7 +14,7 @@ from experiments.configs import gan_gaussians
 
 
 def get_config() -> ConfigDict:
-    """Least squares, the authors' weights and pool of 50, on MLPs."""
+    """Returns a config with the least-squares loss, the authors' weights, their pool of 50, and MLPs."""
     config = gan_gaussians.get_config()
     config.num_steps = 2000
     config.batch_size = 128

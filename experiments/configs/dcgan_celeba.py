@@ -1,12 +1,12 @@
-"""DCGAN with its paper's settings on CelebA, 64×64, through TensorFlow Datasets.
+"""DCGAN with the settings of its paper on 64×64 images of CelebA, through TensorFlow Datasets.
 
     python -m experiments.run --config=dcgan_celeba.py
 
-It is for a GPU or TPU, and computes in bfloat16: a step of 128 images is 21.2 Mcycles of a v5e chip by
-the compiler's estimate, and 22.9 in float32 (``experiments.dryrun``). With ``--config.dtype=float32``
-one of its 40,000 steps takes about 70 s on 2 cores. Expect faces from a run on an accelerator; that run
-has not been made yet. Where CelebA's server refuses the download, as it often does, the error says
-which files to fetch by hand and where to put them.
+This config is meant for a GPU or TPU and computes in bfloat16: by the compiler's estimate, a step of 128
+images takes 21.2 Mcycles of a v5e chip, compared with 22.9 in float32 (``experiments.dryrun``). With
+``--config.dtype=float32`` one of its 40,000 steps takes about 70 s on 2 cores. Expect faces from a run on
+an accelerator; no such run has been made yet. CelebA's server often refuses the download. In that case the
+error message says which files to fetch by hand and where to put them.
 """
 
 from ml_collections import ConfigDict
@@ -15,9 +15,13 @@ from experiments.configs import dcgan_mnist
 
 
 def get_config() -> ConfigDict:
-    """Radford et al., section 4: Adam 2e-4 with β1 0.5, batch 128, uniform codes, N(0, 0.02²) weights."""
+    """Returns the config of Radford et al., section 4.
+
+    Adam with a learning rate of 2e-4 and β1 0.5, batches of 128, uniform codes, and normal weights with a
+    standard deviation of 0.02.
+    """
     config = dcgan_mnist.get_config()
-    config.num_steps = 40_000  # 25 epochs of the 162,770 training images
+    config.num_steps = 40_000  # These are 25 epochs of the 162,770 training images.
     config.batch_size = 128
     config.dtype = "bfloat16"
     config.ema_decay = 0.999

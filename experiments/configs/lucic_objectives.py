@@ -1,11 +1,11 @@
-"""An objective of Lucic et al.'s table, by its paper's name, on the ring of 8 Gaussians.
+"""An objective from the table of Lucic et al., chosen by name, on the ring of 8 Gaussians.
 
     python -m experiments.run --config=lucic_objectives.py
     python -m experiments.run --config=lucic_objectives.py:BEGAN
 
-BEGAN takes 61 s on 2 cores. Expect it to sit on one or two of the eight modes, closely: what an
-auto-encoder reconstructs well need not be all of the data. The rows are named MM, NS (the default), WGAN,
-WGAN-GP, LSGAN, DRAGAN and BEGAN.
+BEGAN takes 61 s on 2 cores. Expect its samples to lie very close to one or two of the eight modes, because
+the auto-encoder can reconstruct samples well without covering all of the data. The names of the rows are
+MM, NS (the default), WGAN, WGAN-GP, LSGAN, DRAGAN and BEGAN.
 """
 
 from ml_collections import ConfigDict
@@ -15,7 +15,13 @@ from jaxgan import objectives
 
 
 def get_config(name: str = "NS") -> ConfigDict:
-    """The row's loss, penalties, n_critic and optimiser, but for the rate: the papers' are for images."""
+    """Returns a config with the loss, penalties, ``n_critic`` and optimiser of a row of the table.
+
+    The learning rates of the table are meant for images, so this config keeps its own.
+
+    Args:
+      name: Name of the row.
+    """
     row = objectives.get(name)
     config = gan_gaussians.get_config()
     config.num_steps = 5000
@@ -32,7 +38,7 @@ def get_config(name: str = "NS") -> ConfigDict:
         config.optimizers.critic.clip = row.clip
     if row.loss == "began":
         hidden = config.models.critic.hidden
-        # A code narrower than the plane, or all of it would be reconstructed.
+        # With a code as wide as the plane, the auto-encoder could reconstruct every point of the plane.
         config.models = {
             "generator": config.models.generator,
             "autoencoder": {"family": "mlp", "hidden": hidden, "code": 1},

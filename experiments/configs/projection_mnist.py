@@ -3,9 +3,10 @@
     python -m experiments.run --config=projection_mnist.py
     python -m experiments.run --config=projection_mnist.py:shuffled
 
-It takes 1 min 53 s on 2 cores. Expect digits that a person reads at once, each of the class that it was
-asked for: a classifier that never saw the GAN reads that class on 95 % of them. With shuffled labels, a
-control, it reads it on 10 %, which is chance. ``experiments/README.md`` says how.
+The first command takes 1 min 53 s on 2 cores. Expect clearly legible digits of the classes that were asked
+for: a classifier that never saw the GAN's samples assigns 95 % of them to the requested class. With
+shuffled labels, which serve as a control, it assigns 10 %, which is chance. ``experiments/README.md``
+describes the measurement.
 """
 
 from ml_collections import ConfigDict
@@ -15,7 +16,11 @@ from jaxgan.errors import unknown
 
 
 def get_config(labels: str = "real") -> ConfigDict:
-    """Hinge loss, a spectrally normalised critic; ``projection_mnist.py:shuffled`` is a control."""
+    """Returns a config with the hinge loss and a spectrally normalised critic.
+
+    Args:
+      labels: Either ``real``, or ``shuffled`` to permute the labels as a control.
+    """
     if labels not in ("real", "shuffled"):
         raise unknown("labels", labels, ("real", "shuffled"))
     config = sngan_mnist.get_config()

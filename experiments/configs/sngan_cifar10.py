@@ -1,9 +1,9 @@
-"""SNGAN's residual networks on CIFAR-10, 32×32, through TensorFlow Datasets.
+"""SNGAN with residual networks on 32×32 images of CIFAR-10, through TensorFlow Datasets.
 
     python -m experiments.run --config=sngan_cifar10.py
 
-It is for a GPU or TPU: one of its 50,000 steps takes about 10 s on 2 cores. Expect objects of CIFAR's
-kinds from a run on an accelerator; that run has not been made yet.
+This config is meant for a GPU or TPU: one of its 50,000 steps takes about 10 s on 2 cores. Expect objects
+of CIFAR-10's classes from a run on an accelerator; no such run has been made yet.
 """
 
 from ml_collections import ConfigDict
@@ -12,7 +12,11 @@ from experiments.configs import dcgan_mnist
 
 
 def get_config() -> ConfigDict:
-    """Miyato et al., appendix B: hinge loss, five critic updates, Adam 2e-4 with β1 0, β2 0.9, batch 64."""
+    """Returns the config of Miyato et al., appendix B.
+
+    Hinge loss, five critic updates per generator update, Adam with a learning rate of 2e-4, β1 0 and β2
+    0.9, and batches of 64.
+    """
     config = dcgan_mnist.get_config()
     config.num_steps = 50_000
     config.n_critic = 5

@@ -1,20 +1,23 @@
-"""DCGAN that grows in two stages: digits at 16×16, then at 32×32, whose layers fade in.
+"""DCGAN that grows in two stages, from digits of 16×16 to digits of 32×32, whose layers fade in.
 
     python -m experiments.run --config=staged_mnist.py
 
-It takes 4 minutes on 2 cores. Expect coarse digits of 16×16 pixels up to step 1,500, and from then on
-digits of 32×32 that sharpen as their last layers fade in, until step 2,250.
+This config takes 4 minutes on 2 cores. Expect coarse digits of 16×16 pixels up to step 1,500. From then on,
+expect digits of 32×32 pixels that sharpen as their last layers fade in, until step 2,250.
 """
 
 from ml_collections import ConfigDict
 
 from experiments.configs import dcgan_mnist
 
-HANDOVER, FADE = 1500, 750  # steps
+HANDOVER, FADE = 1500, 750  # In steps.
 
 
 def get_config() -> ConfigDict:
-    """Non-saturating loss, R1 every 16th update of a critic without norm, half of the steps a stage."""
+    """Returns a config with the non-saturating loss and two stages of equal length.
+
+    The critic has no normalisation; R1 is applied at every 16th update.
+    """
     config = dcgan_mnist.get_config()
     config.num_steps = 2 * HANDOVER
     config.data.size = 32

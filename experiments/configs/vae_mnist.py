@@ -1,10 +1,11 @@
-"""Variational auto-encoder on the embedded digits, binarised at half.
+"""Variational auto-encoder on the embedded digits, binarised at one half.
 
     python -m experiments.run --config=vae_mnist.py
 
-It takes 38 s on 2 cores. Expect digits with soft edges, some between two. The best checkpoint by the
-validation split is kept; on the 1,000 digits of the test split its evidence lower bound is −105.7 nats, the
-mean of seeds 0 to 2. ``experiments/README.md`` says how.
+This config takes 38 s on 2 cores. Expect digits with soft edges, some of which lie between two digits. The
+checkpoint with the best bound on the validation split is kept. Its evidence lower bound on the 1,000 digits
+of the test split is −105.7 nats, as a mean over seeds 0 to 2; ``experiments/README.md`` describes the
+measurement.
 """
 
 from ml_collections import ConfigDict
@@ -13,7 +14,10 @@ from experiments.configs import dcgan_mnist
 
 
 def get_config() -> ConfigDict:
-    """An MLP of 400-400 with 20 latents; the checkpoint with the best validation bound is kept."""
+    """Returns a config of MLPs with two hidden layers of 400 and 20 latents.
+
+    The checkpoint with the best validation bound is kept.
+    """
     config = dcgan_mnist.get_config()
     config.num_steps = 2000
     config.batch_size = 128

@@ -1,10 +1,10 @@
-"""Makes a folder of real 64×64 colour pictures with captions: the emoji of two vendors, on white.
+"""Makes a folder of 64×64 colour pictures with captions from the emoji of two vendors.
 
-    python -m experiments.datasets.emoji --out=data/emoji
+    python -m experiments.datasets.emoji [--out=data/emoji]
 
-The pictures are those of the npm packages emoji-datasource-google and emoji-datasource-twitter, fetched
-with ``npm pack``. They are written to OUT/<vendor>/<category>/<code points>.png, with their names in
-OUT/metadata.csv (columns file_name and caption).
+The pictures come from the npm packages emoji-datasource-google and emoji-datasource-twitter, which are
+fetched with npm pack. They are composed on white and written to OUT/VENDOR/CATEGORY/CODE-POINTS.png. The
+file OUT/metadata.csv lists them with their captions, in the columns file_name and caption.
 """
 
 import csv
@@ -36,10 +36,13 @@ TONES = {
 
 
 def fetch(folder: Path) -> dict[str, Path]:
-    """Fetches both packages into a folder and returns their archives by vendor.
+    """Fetches both packages and returns the paths of their archives by vendor.
+
+    Args:
+      folder: Folder that receives the archives.
 
     Raises:
-      SetupError: npm is not there, or cannot fetch them.
+      SetupError: npm is not installed, or it cannot fetch the packages.
     """
     if shutil.which("npm") is None:
         raise SetupError("npm is not installed: install Node.js, which brings it")
@@ -55,7 +58,12 @@ def fetch(folder: Path) -> dict[str, Path]:
 
 
 def captions(entries: list[dict[str, Any]], vendor: str) -> Iterator[tuple[str, str, str]]:
-    """The picture, category and caption of every emoji that a vendor draws, skin tones included."""
+    """Yields the picture, category and caption of every emoji of a vendor, including skin tones.
+
+    Args:
+      entries: Entries of the package's ``emoji.json``.
+      vendor: Name of the vendor.
+    """
     for entry in entries:
         variants = [((), entry), *((k.split("-"), v) for k, v in entry.get("skin_variations", {}).items())]
         for tones, variant in variants:
@@ -66,20 +74,20 @@ def captions(entries: list[dict[str, Any]], vendor: str) -> Iterator[tuple[str, 
 
 
 def unpack(archive: Path, vendor: str, out: Path) -> list[tuple[str, str]]:
-    """Writes a vendor's pictures, composed on white, below a folder.
+    """Writes the pictures of a vendor, composed on white, below a folder.
 
     Args:
-      archive: the npm package.
-      vendor: its vendor.
-      out: where to.
+      archive: Archive of the npm package.
+      vendor: Name of the vendor.
+      out: Folder to write to.
 
     Returns:
-      (file name relative to ``out``, caption) of each picture.
+      The file name relative to ``out`` and the caption of each picture.
     """
     prefix = f"package/img/{vendor}/64/"
     content: dict[str, bytes] = {}
     with tarfile.open(archive) as tar:
-        for member in tar:  # in the archive's order: seeking back would decompress it all again
+        for member in tar:  # in the order of the archive, because seeking back would decompress it again
             if member.name == "package/emoji.json" or member.name.startswith(prefix):
                 file = tar.extractfile(member)
                 content[member.name] = file.read() if file else b""
@@ -97,9 +105,9 @@ def unpack(archive: Path, vendor: str, out: Path) -> list[tuple[str, str]]:
 
 
 def main(argv: list[str]) -> None:
-    """Fetches, composes, writes; the folder appears when it is complete."""
+    """Fetches, composes and writes the pictures. The folder appears once it is complete."""
     values = flags.FlagValues()
-    flags.DEFINE_string("out", "data/emoji", "The folder to write; it must not exist.", flag_values=values)
+    flags.DEFINE_string("out", "data/emoji", "Folder to write, which must not exist.", flag_values=values)
     command_line.read_flags(argv, values, __doc__ or "")
     out = Path(values.out)
     if out.exists():

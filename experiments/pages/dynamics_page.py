@@ -1,9 +1,7 @@
-"""The page of min-max dynamics."""
+"""The HTML page of min-max dynamics."""
 
-import html
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from experiments.pages import page
 from jaxgan.theory import minmax, stability
@@ -21,12 +19,22 @@ GAMES: Mapping[str, minmax.Game] = {
     "V(x, y) = xy": minmax.bilinear,
     "Dirac-GAN": minmax.dirac_gan,
 }
-# At its equilibrium (0, 0) a game's field is v(z) = s (y, −x), on xy everywhere: s by game.
+# The factor s by game: near its equilibrium (0, 0), a game has the field v(z) = s (y, −x). For xy, this
+# holds everywhere.
 SPEEDS: Mapping[str, float] = {"V(x, y) = xy": 1.0, "Dirac-GAN": 0.5}
+HEAD = (
+    "method",
+    "xy: factor per step, from the matrix",
+    "observed",
+    "behaviour",
+    "Dirac-GAN: factor per step, from the matrix",
+    "observed",
+    "behaviour",
+)
 
 
-def orbits(found: Mapping[tuple[str, str], minmax.Orbit]) -> Any:
-    """A panel for each game and method."""
+def orbits(found: Mapping[tuple[str, str], minmax.Orbit]) -> page.Plot:
+    """Plots the orbits by game and method, with one panel per pair."""
     figure = page.figure(13, 4.8)
     panels = figure.subplots(len(GAMES), len(METHODS), squeeze=False)
     for axes, name in zip(panels[0], METHODS, strict=True):
@@ -42,41 +50,39 @@ def orbits(found: Mapping[tuple[str, str], minmax.Orbit]) -> Any:
             )
         line[0].set_ylabel(game)
     return page.svg(
-        figure, "From the dot, (1, 1). The cross is the equilibrium; what leaves the panel does not return."
+        figure,
+        "The dot marks the start of each orbit, (1, 1), and the cross marks the equilibrium. Parts of an"
+        " orbit outside its panel are not shown.",
     )
 
 
 def write(out: Path, rate: float, steps: int) -> None:
-    """Writes the page."""
+    """Writes a page that compares the dynamics of ``METHODS`` on ``GAMES``.
+
+    Args:
+      out: Path of the file to write.
+      rate: Learning rate of both players.
+      steps: Number of steps of each orbit.
+    """
     found = {
         (game, name): method(value, *START, steps=steps, learning_rate=rate)
         for game, value in GAMES.items()
         for name, method in METHODS.items()
     }
-    body = []
+    rows = []
     for name in METHODS:
         cells = []
         for game in GAMES:
             factor = stability.radius(name, rate, SPEEDS[game])
-            cells += [
-                f"{factor:.5f}",
-                f"{stability.seen(found[game, name]):.5f}",
-                stability.verdict(factor),
-            ]
-        body.append(
-            f"<tr><td>{html.escape(name)}</td>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-        )
-    head = ["method", "xy: factor a step, by its matrix", "seen", ""]
-    head += ["Dirac-GAN: by its matrix at the equilibrium", "seen", ""]
+            observed = stability.seen(found[game, name])
+            cells += [f"{factor:.5f}", f"{observed:.5f}", stability.verdict(factor)]
+        rows.append(page.row(name, *cells))
     page.write(
         out,
-        "Min-max dynamics",
-        [
-            "<h1>Min-max dynamics</h1>",
-            f"<p>Learning rate {rate:g}, {steps:,} steps. x minimises V and y maximises it.</p>",
-            orbits(found),
-            page.table(head, body),
-            "<p>Seen is the factor over an orbit's second half: inf if the orbit left float32's range, "
-            "0 if it arrived. The words are by the matrix, on the Dirac-GAN near the equilibrium.</p>",
-        ],
+        "dynamics.html",
+        title="Min-max dynamics",
+        rate=f"{rate:g}",
+        steps=f"{steps:,}",
+        orbits=orbits(found),
+        factors=page.Table(HEAD, rows),
     )

@@ -1,63 +1,121 @@
-"""Pages that are one file each and need no network, for the screen and for paper."""
+"""Self-contained HTML pages, rendered from templates.
+
+A page is one file that needs no network: pictures and plots are embedded in the page. Modules such as
+:mod:`experiments.pages.run_page` compute plain data, which the templates in ``templates/`` lay out. Text is
+escaped by the templates.
+"""
 
 import base64
-import html
+import functools
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from jaxgan import files
 
-STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #111; background: #fff; max-width: 75rem;
-       margin: 2rem auto; padding: 0 1.5rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; margin-top: 2.2rem; border-bottom: 2px solid #111; }
-table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid #999; vertical-align: top; }
-th:first-child, td:first-child { text-align: left; } thead th { border-bottom: 2px solid #111; }
-td small { color: #333; display: block; font-weight: 400; } td.best { font-weight: 700; }
-tr.floor td { color: #333; font-style: italic; }
-figure { margin: 1rem 0; } figure img, figure svg { max-width: 100%; height: auto; }
-figcaption { color: #333; } pre { background: #f2f2f2; padding: .6rem; white-space: pre-wrap; }
-.panels { display: grid; gap: 3px 6px; align-items: center; }
-.panels img { width: 100%; image-rendering: pixelated; border: 1px solid #888; }
-.panels div { font-size: .85rem; } .panels .head { text-align: center; color: #333; }
-@media print { body { max-width: none; margin: 0; font-size: 11px; }
-  h2, h3, h2 + p { break-after: avoid; } p, figure, tr, .panels { break-inside: avoid; } }
-"""
+if TYPE_CHECKING:
+    import jinja2
+
+TEMPLATES = Path(__file__).parent / "templates"
+MAX_COLUMNS = 3  # panels side by side in one plot
 
 
-def table(head: Sequence[str], body: Sequence[str]) -> str:
-    """A table of column names and of rows, which are HTML."""
-    cells = "".join(f"<th>{html.escape(name)}</th>" for name in head)
-    return f"<table><thead><tr>{cells}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+class Plot(NamedTuple):
+    """A plot to embed in a page.
+
+    Attributes:
+      svg: SVG text, marked as safe HTML.
+      caption: Text below the plot.
+    """
+
+    svg: str
+    caption: str
+
+
+class Entry(NamedTuple):
+    """A cell of a table.
+
+    Attributes:
+      text: Formatted value.
+      notes: Small lines below the value.
+      best: Whether the value is shown in bold as the best of its column.
+    """
+
+    text: str
+    notes: Sequence[str] = ()
+    best: bool = False
+
+
+class Row(NamedTuple):
+    """A row of a table.
+
+    Attributes:
+      label: Text of the first cell.
+      entries: The other cells.
+      reference: Whether the row is set apart because the other rows are compared with it.
+    """
+
+    label: str
+    entries: Sequence[Entry]
+    reference: bool = False
+
+
+class Table(NamedTuple):
+    """A table of a page.
+
+    Attributes:
+      head: Column names.
+      rows: Rows, with one cell per column name.
+    """
+
+    head: Sequence[str]
+    rows: Sequence[Row]
+
+
+def row(label: str, *texts: str) -> Row:
+    """Returns a table row of plain texts."""
+    return Row(label, [Entry(text) for text in texts])
 
 
 def figure(width: float, height: float) -> Any:
-    """An empty matplotlib figure of so many inches, to be drawn as SVG."""
+    """Returns an empty matplotlib figure for SVG output, with its size in inches."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    matplotlib.rcParams["svg.hashsalt"] = "jaxgan"  # the same page from the same files
+    matplotlib.rcParams["svg.hashsalt"] = "jaxgan"  # the same data always gives the same SVG text
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasSVG(figure)
     return figure
 
 
-def svg(figure: Any, caption: str) -> str:
-    """A figure with its caption, as part of a page."""
+def panels(count: int) -> tuple[Any, list[Any]]:
+    """Returns a figure and the axes of its ``count`` panels, at most ``MAX_COLUMNS`` in a line."""
+    columns = min(MAX_COLUMNS, count)
+    lines = -(-count // columns)
+    drawing = figure(4.4 * columns, 3.1 * lines)
+    axes = list(drawing.subplots(lines, columns, squeeze=False).ravel())
+    for unused in axes[count:]:
+        unused.set_visible(False)
+    return drawing, axes[:count]
+
+
+def svg(figure: Any, caption: str) -> Plot:
+    """Renders a matplotlib figure as SVG."""
+    from markupsafe import Markup
+
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None})
     text = file.getvalue()
-    return f"<figure>{text[text.index('<svg') :]}<figcaption>{html.escape(caption)}</figcaption></figure>"
+    # This is the only text that the templates do not escape. Matplotlib escapes the labels within it.
+    return Plot(Markup(text[text.index("<svg") :]), caption)
 
 
 def picture(pixels: np.ndarray) -> str:
-    """A picture as the address of an image, a PNG of its own."""
+    """Returns a data URL of a PNG of the given uint8 pixels."""
     from PIL import Image
 
     file = io.BytesIO()
@@ -66,14 +124,46 @@ def picture(pixels: np.ndarray) -> str:
 
 
 def address(png: bytes) -> str:
-    """The address of an image whose bytes stand in the page itself."""
+    """Returns a data URL that embeds a PNG in a page."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def write(path: Path, title: str, parts: Sequence[str]) -> None:
-    """Writes a page of parts, which are HTML, whole or not at all."""
-    text = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
+@functools.cache
+def _environment() -> "jinja2.Environment":
+    import jinja2  # imported here because a run needs it only at its end
+
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    files.write(path, text.encode())
+
+
+def render(template: str, **context: Any) -> str:
+    """Renders a template.
+
+    Args:
+      template: Name of a file in ``templates/``.
+      **context: Values that the template lays out. Every page needs a ``title``.
+
+    Returns:
+      The HTML text of the page.
+    """
+    return _environment().get_template(template).render(**context)
+
+
+def write(path: Path, template: str, **context: Any) -> None:
+    """Renders a template and writes the page; a failure leaves no partial file.
+
+    Args:
+      path: Path of the file to write.
+      template: As in :func:`render`.
+      **context: As in :func:`render`.
+
+    Raises:
+      OSError: The file cannot be written.
+    """
+    files.write(path, render(template, **context).encode())

@@ -1,4 +1,4 @@
-"""Samples as pictures: a grid of images, or a plot of points over real ones."""
+"""Pictures of samples: grids of images, and plots of points over real points."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -10,22 +10,24 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from experiments.training import sampling
-from jaxgan.data import to_uint8
+from jaxgan import data
 
 LogDensity = Callable[[jax.Array], jax.Array]
 
 
 def grid(samples: np.ndarray, scale: int | None = None) -> np.ndarray:
-    """Images in one nearly square grid, exactly as saved one by one; small ones enlarged by whole pixels.
+    """Arranges images in one nearly square grid.
+
+    Pixel values are exactly those of images saved one by one.
 
     Args:
-      samples: (N, H, W, C) float, in [−1, 1].
-      scale: by which they are enlarged; None for up to 56 pixels.
+      samples: (N, H, W, C) float images in [−1, 1].
+      scale: Integer factor by which images are enlarged; None enlarges small images to at most 56 pixels.
 
     Returns:
-      (rows, columns, 3) uint8.
+      (rows, columns, 3) uint8 picture.
     """
-    images = to_uint8(samples)
+    images = data.to_uint8(samples)
     if images.shape[-1] == 1:
         images = np.repeat(images, 3, axis=-1)
     scale = scale or max(1, 56 // images.shape[1])
@@ -42,24 +44,27 @@ def grid(samples: np.ndarray, scale: int | None = None) -> np.ndarray:
 
 
 def square(samples: np.ndarray, real: np.ndarray | None) -> float:
-    """Half the side of the square around the origin that is drawn; real points fix it if there are any."""
+    """Returns half the side of the square around the origin to draw.
+
+    The real points determine the square if they are given, and otherwise the samples do.
+    """
     return 1.25 * float(np.abs(samples if real is None else real).max())
 
 
 def scatter(
     samples: np.ndarray, real: np.ndarray | None, title: str, surface: np.ndarray | None = None
 ) -> np.ndarray:
-    """Generated points over real ones, on axes that the real points fix.
+    """Plots generated points over real points, with axes that the real points determine.
 
     Args:
       samples: (N, 2) generated points.
       real: (M, 2) real points, or None.
-      title: above the plot.
-      surface: (side, side) logits of the critic over the square, rows upwards, or None; the redder, the
-        more real it takes a point to be.
+      title: Title of the plot.
+      surface: (side, side) logits of the critic over the square of the plot, with rows from bottom to top,
+        or None. Redder places have higher logits.
 
     Returns:
-      (600, 600, 3) uint8.
+      (600, 600, 3) uint8 picture.
     """
     axes = _axes(title)
     limit = square(samples, real)
@@ -78,16 +83,18 @@ def scatter(
 def histogram(
     samples: np.ndarray, real: np.ndarray | None, title: str, log_density: LogDensity | None
 ) -> np.ndarray:
-    """Generated numbers over real ones and the real density, on an axis that the real ones fix.
+    """Plots histograms of generated and real numbers and the real density.
+
+    The real numbers determine the horizontal axis.
 
     Args:
       samples: (N, 1) generated numbers.
       real: (M, 1) real numbers, or None.
-      title: above the plot.
-      log_density: (K, 1) numbers to (K,) nats, or None.
+      title: Title of the plot.
+      log_density: Function from (K, 1) numbers to their (K,) log densities in nats, or None.
 
     Returns:
-      (600, 600, 3) uint8.
+      (600, 600, 3) uint8 picture.
     """
     axes = _axes(title)
     shown = samples if real is None else real
@@ -96,13 +103,13 @@ def histogram(
     bins = np.linspace(*limits, 81)
     for values, colour, label in ((real, "0.75", "real"), (samples, "tab:blue", "generated")):
         if values is not None:
-            # Divided by all of them, so that those beyond the axis are missed and not made up for.
+            # The heights are normalised by all values, so values beyond the axis reduce the visible area.
             heights = np.histogram(values[:, 0], bins)[0] / (len(values) * np.diff(bins))
             axes.stairs(heights, bins, fill=True, color=colour, label=label, alpha=0.7)
     if log_density is not None:
         x = jnp.linspace(*limits, 1001)
         axes.plot(x, jnp.exp(log_density(x[:, None])), color="black", lw=1, label="density")
-    axes.margins(y=0.25)  # the legend's room
+    axes.margins(y=0.25)  # leaves room for the legend
     axes.set(xlim=limits, ylabel="density")
     return _pixels(axes)
 
@@ -124,7 +131,7 @@ def _pixels(axes: Any) -> np.ndarray:
 
 
 def in_order(samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns samples of several kinds, each source before its translation, and that before its cycle.
+    """Returns samples of several kinds, ordered by source, with translations before cycles.
 
     >>> list(in_order(dict.fromkeys(["a", "a_cycle", "a_to_b", "b"])))
     ['a', 'a_to_b', 'a_cycle', 'b']
@@ -138,14 +145,17 @@ def in_order(samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def columns(samples: Mapping[str, np.ndarray], count: int = 16) -> np.ndarray:
-    """Images of several kinds, a column of each kind, with its name above: a source and its translations.
+    """Arranges images of several kinds, such as a source and its translations, in one column per kind.
+
+    The name of each kind stands above its column.
 
     Args:
-      samples: by name, (N, H, W, C) float in [−1, 1], all of one shape; row i of each belongs together.
-      count: rows that are drawn, two to a line.
+      samples: (N, H, W, C) float images in [−1, 1] by name, all of one shape; image i of one kind belongs
+        to image i of the others.
+      count: Number of images of each kind to draw, in two blocks side by side.
 
     Returns:
-      (height, width, 3) uint8.
+      (height, width, 3) uint8 picture.
     """
     joined = np.concatenate([images[:count] for images in samples.values()], 2)
     halves = np.array_split(joined, 2 if len(joined) > 1 else 1)
@@ -165,7 +175,7 @@ def columns(samples: Mapping[str, np.ndarray], count: int = 16) -> np.ndarray:
 
 
 def _stack(images: np.ndarray) -> np.ndarray:
-    # A sheet of one column: as saved one by one, small ones enlarged by whole pixels.
+    # Each row of images is a grid of one image, so that the images are stacked in one column.
     rows = [grid(image[None], scale=max(1, 56 // images.shape[1])) for image in images]
     return np.concatenate(rows)
 
@@ -176,13 +186,16 @@ def panels(
     domain_of: Callable[[str], str],
     title: str,
 ) -> np.ndarray:
-    """Points of several kinds, a scatter plot of each over the real points of its domain.
+    """Plots points of several kinds, each over the real points of its domain.
 
     Args:
-      samples: by name, (N, dim) points.
-      real: by domain, (M, dim) real points.
-      domain_of: a name to the domain that it should look like.
-      title: above each plot, before its name.
+      samples: (N, dim) points by name.
+      real: (M, dim) real points by domain.
+      domain_of: Function from a name to the domain that the samples of that name should resemble.
+      title: Start of the title of each plot, followed by the name.
+
+    Returns:
+      (height, width, 3) uint8 picture.
     """
     drawn = []
     for name, points in samples.items():
@@ -203,13 +216,24 @@ def picture(
     log_density: LogDensity | None = None,
     surface: np.ndarray | None = None,
 ) -> np.ndarray:
-    """A grid for images, a histogram for numbers, a scatter plot for points; one each for dicts."""
+    """Draws samples: images as a grid, numbers as a histogram, and points as a scatter plot.
+
+    Args:
+      samples: (N, ...) samples, or a dict of samples by name, which are drawn side by side.
+      real: Real points, by domain for a dict of samples; None for images or if there are none.
+      title: Title of the plots.
+      log_density: As in :func:`histogram`.
+      surface: As in :func:`scatter`.
+
+    Returns:
+      (height, width, 3) uint8 picture.
+    """
     if isinstance(samples, Mapping):
         samples = in_order(samples)
-        if next(iter(samples.values())).ndim == 4:
+        if data.is_image_shape(next(iter(samples.values())).shape[1:]):
             return columns(samples)
         return panels(samples, real or samples, sampling.domain_of if real else str, title)
-    if samples.ndim == 4:
+    if data.is_image_shape(samples.shape[1:]):
         return grid(samples)
     if samples.shape[1] == 1:
         return histogram(samples, real, title, log_density)

@@ -1,25 +1,38 @@
-"""The page of a run's scores."""
+"""The HTML page of the scores of a run or of a folder of images."""
 
-import html
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from experiments.pages import page
 from experiments.scoring import receipts
 
 
-def curve(results: Sequence[receipts.Result]) -> str:
-    """The scores of a run's checkpoints by step, a panel a score."""
+class ScoreGroup(NamedTuple):
+    """Comparable results, as the page shows them.
+
+    Attributes:
+      differs: Settings in which the group differs from an earlier one; empty for the first group.
+      table: Scores, with one row per result.
+      curve: Scores by step, or None if the group does not have several checkpoints.
+      receipt: Settings that the results share, as JSON.
+    """
+
+    differs: list[str]
+    table: page.Table
+    curve: page.Plot | None
+    receipt: str
+
+
+def curve(results: Sequence[receipts.Result]) -> page.Plot:
+    """Plots the scores of a run's checkpoints by step, with one panel per score."""
     names = receipts.names_of(results)
-    columns = min(3, len(names))
-    rows = -(-len(names) // columns)
-    figure = page.figure(4.4 * columns, 3.1 * rows)
-    places = figure.subplots(rows, columns, squeeze=False).ravel()
+    figure, places = page.panels(len(names))
     by_step = sorted(
         ((each["receipt"]["scored"]["step"], each["scores"]) for each in results), key=lambda pair: pair[0]
     )
-    for axes, name in zip(places, names, strict=False):
+    for axes, name in zip(places, names, strict=True):
         points = [
             (step, scores[name], receipts.spread_of(scores, name) or 0)
             for step, scores in by_step
@@ -31,28 +44,31 @@ def curve(results: Sequence[receipts.Result]) -> str:
         )
         axes.set(title=name, xlabel="step")
         axes.grid(alpha=0.3)
-    for axes in places[len(names) :]:
-        axes.set_visible(False)
     return page.svg(figure, "Scores of the run's checkpoints, by step.")
 
 
+def _group(differs: list[str], members: Sequence[receipts.Result]) -> ScoreGroup:
+    names = receipts.names_of(members)
+    rows = [
+        page.row(each["name"], *(receipts.cell(each["scores"], name) for name in names)) for each in members
+    ]
+    checkpoints = [each for each in members if "step" in each["receipt"]["scored"]]
+    steps = {each["receipt"]["scored"]["step"] for each in checkpoints}
+    receipt = {name: value for name, value in members[0]["receipt"].items() if name != "scored"}
+    return ScoreGroup(
+        differs,
+        page.Table(["", *names], rows),
+        curve(checkpoints) if len(steps) > 1 else None,
+        json.dumps(receipt, indent=1, ensure_ascii=False),
+    )
+
+
 def write_page(path: Path, results: Sequence[receipts.Result]) -> None:
-    """Writes ``scores.html``: a table and a curve for each group of results that compares."""
-    parts = [f"<h1>Scores of {html.escape(path.resolve().parent.name)}</h1>"]
-    for differs, members in receipts.tables(results):
-        if differs:
-            parts.append(f"<p>Not to be compared with the above: {html.escape('; '.join(differs))}</p>")
-        names = receipts.names_of(members)
-        cells = [
-            f"<tr><td>{html.escape(each['name'])}</td>"
-            + "".join(f"<td>{receipts.cell(each['scores'], name)}</td>" for name in names)
-            + "</tr>"
-            for each in members
-        ]
-        parts.append(page.table(["", *names], cells))
-        ours = [each for each in members if "step" in each["receipt"]["scored"]]
-        if len({each["receipt"]["scored"]["step"] for each in ours}) > 1:
-            parts.append(curve(ours))
-        receipt = {k: v for k, v in members[0]["receipt"].items() if k != "scored"}
-        parts.append(f"<pre>{html.escape(json.dumps(receipt, indent=1, ensure_ascii=False))}</pre>")
-    page.write(path, "Scores", parts)
+    """Writes a page with a table and a curve for each group of comparable results.
+
+    Args:
+      path: Path of the file to write.
+      results: Results, as :func:`experiments.scoring.receipts.read` returns them.
+    """
+    groups = [_group(differs, members) for differs, members in receipts.tables(results)]
+    page.write(path, "scores.html", title=f"Scores of {path.resolve().parent.name}", groups=groups)

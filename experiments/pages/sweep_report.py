@@ -1,6 +1,5 @@
 """The report of a finished sweep."""
 
-import html
 import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,48 +9,77 @@ import jax
 
 from experiments.pages import page, sample_pictures, sweep_page
 from experiments.scoring import member_scores
-from experiments.training import derived, sweep_group, sweep_points, sweep_results, workdir
+from experiments.training import derived, sweep_plan, sweep_points, sweep_results, workdir
 from jaxgan import data
 
-PyTree = Any
+HEAD = ("program", "runs", "steps per run", "time", "training steps per second, all runs")
+
+
+def _real_points(
+    points: Sequence[sweep_points.Point],
+) -> tuple[dict[str, Any], dict[str, dict[str, float]]]:
+    """Returns real points and their scores, by problem; problems of images are absent."""
+    real: dict[str, Any] = {}
+    floors: dict[str, dict[str, float]] = {}
+    for point in points:
+        config, problem = sweep_points.members([point], 1)[0], sweep_points.problem_of(point.config)
+        if problem in real:
+            continue
+        if config.data.name in data.PROBLEMS:
+            opened = data.make_problem(**config.data)
+            real[problem] = member_scores.held_out(opened, config)
+            floors[problem] = member_scores.floor(opened, config)
+        elif not derived.spec_of(config).images:
+            real[problem] = sample_pictures.real_points(data.open_source(**config.data), config)
+    return real, floors
+
+
+def _costs(
+    directory: Path, points: Sequence[sweep_points.Point], plans: Sequence[sweep_plan.Plan], count: int
+) -> page.Table:
+    """Tabulates the training time of each program of a sweep of ``count`` runs."""
+    rows, total = [], 0.0
+    for i, plan in enumerate(plans):
+        done = workdir.read_json(directory / "groups" / str(i) / sweep_results.DONE)
+        config, members, seconds = plan.group.config, done["members"], done["seconds"]
+        rate = members * config.num_steps / max(seconds, 1e-9)
+        total += seconds
+        first = points[plan.group.indices[0] // (count // len(points))]
+        labels = ", ".join(str(value) for value in first.labels.values())
+        rows.append(
+            page.row(
+                f"{i + 1}: {labels}, ...",
+                f"{members} {'one after another' if done['in_turn'] else 'in parallel'}",
+                f"{config.num_steps:,}",
+                f"{seconds:,.0f} s",
+                f"{rate:,.0f}",
+            )
+        )
+    rows.append(page.row("all", str(count), "", f"{total:,.0f} s", ""))
+    return page.Table(HEAD, rows)
 
 
 def write_report(
     directory: Path,
     name: str,
     points: Sequence[sweep_points.Point],
-    plans: Sequence[sweep_group.Plan],
+    plans: Sequence[sweep_plan.Plan],
     runs: Sequence[sweep_results.Run],
     shown: Sequence[str],
     command: str,
 ) -> None:
-    """Writes ``report.html``."""
-    real, floors = {}, {}
-    for point in points:
-        config, name_of_data = sweep_points.members([point], 1)[0], sweep_points.problem_of(point.config)
-        if name_of_data in real:
-            continue
-        if config.data.name in data.PROBLEMS:
-            problem = data.make_problem(**config.data)
-            real[name_of_data] = member_scores.held_out(problem, config)
-            floors[name_of_data] = member_scores.floor(problem, config)
-        elif not derived.spec_of(config).images:
-            real[name_of_data] = sample_pictures.real_points(data.open_source(**config.data), config)
-    lines, total = [], 0.0
-    for i, each in enumerate(plans):
-        done = workdir.read_json(directory / "groups" / str(i) / sweep_results.DONE)
-        config, count = each.group.config, done["members"]
-        rate = count * config.num_steps / max(done["seconds"], 1e-9)
-        total += done["seconds"]
-        how = "one by one" if done["in_turn"] else "at once"
-        what = ", ".join(
-            str(x) for x in points[each.group.indices[0] // (len(runs) // len(points))].labels.values()
-        )
-        lines.append(
-            f"<tr><td>{i + 1}: {html.escape(what)}, ...</td><td>{count} {how}</td>"
-            f"<td>{config.num_steps:,}</td><td>{done['seconds']:,.0f} s</td><td>{rate:,.0f}</td></tr>"
-        )
-    lines.append(f"<tr><td>all</td><td>{len(runs)}</td><td></td><td>{total:,.0f} s</td><td></td></tr>")
+    """Writes ``report.html`` into the work directory of a finished sweep.
+
+    Args:
+      directory: Work directory of the sweep.
+      name: Name of the config, which becomes the headline.
+      points: Points of the sweep.
+      plans: Programs that trained the runs.
+      runs: All runs, in the order of the points.
+      shown: Names of further logged metrics whose curves are drawn.
+      command: Arguments of ``experiments.sweep``, as a shell takes them.
+    """
+    real, floors = _real_points(points)
     versions = ", ".join(f"{x} {importlib.metadata.version(x)}" for x in ("jaxgan", "jax", "flax", "optax"))
     devices = f"{jax.device_count()} × {jax.devices()[0].device_kind}"
     sweep_page.write(
@@ -61,6 +89,6 @@ def write_report(
         real=real,
         floors=floors,
         shown=shown,
-        costs=page.table(["program", "runs", "steps", "time", "model-steps/s"], lines),
+        costs=_costs(directory, points, plans, len(runs)),
         about=f"python -m experiments.sweep {command}\n{versions}; {devices}",
     )

@@ -1,23 +1,22 @@
-"""The answers of a rating session: their file and the error rate."""
+"""File of the answers of a rating session, and the error rate."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from experiments.rating import questionnaire
-from jaxgan import files
+from jaxgan import files, hashing
 from jaxgan.errors import SetupError
 
 
 class Session(NamedTuple):
-    """What all answers of a file have in common, as it stands there.
+    """The settings that all answers in a file share, as text.
 
     Attributes:
-      num: of images.
-      seconds: that each is shown for, nothing for no limit.
-      seed: of latents, data and order.
-      step: of the checkpoint, nothing for a folder's images.
+      num: Number of images.
+      seconds: Seconds that each image is shown for; empty for no limit.
+      seed: Seed of the latents, the data and the order.
+      step: Step of the checkpoint; empty for images from a folder.
     """
 
     num: str
@@ -33,41 +32,41 @@ HEAD = ",".join(COLUMNS) + "\n"
 def line(
     index: int, question: questionnaire.Question, answer: str, milliseconds: int, session: Session
 ) -> str:
-    """A line of the file, with its end.
+    """Returns a line of the file, including its line break.
+
+    None of the values of ``COLUMNS`` needs quotes.
 
     Args:
-      index: of the question, from 0.
-      question: the question; its pixels' SHA-256 identifies the image.
-      answer: one of ``KINDS``.
-      milliseconds: from the image's appearance to the answer.
-      session: the question's.
-
-    Returns:
-      The values of ``COLUMNS``; none needs quotes.
+      index: Index of the question, from 0.
+      question: Question; the SHA-256 of its pixels identifies the image.
+      answer: One of ``KINDS``.
+      milliseconds: Time from the appearance of the image to the answer.
+      session: Session of the question.
     """
-    digest = hashlib.sha256(question.pixels.tobytes()).hexdigest()
+    digest = hashing.sha256_of_bytes(question.pixels.tobytes())
     values = (index, question.kind, answer, milliseconds, question.row, digest, *session)
     return ",".join(map(str, values)) + "\n"
 
 
 def _whole(text: str) -> str:
-    """A text without a last line that a kill cut short."""
+    """Returns a text without a last line that was cut short by a kill."""
     return text[: text.rfind("\n") + 1]
 
 
 def read(path: Path, questions: Sequence[questionnaire.Question], session: Session) -> list[str]:
-    """The answers in a session's file.
+    """Returns the answers in the file of a session.
 
     Args:
-      path: of the file, which need not exist.
-      questions: the session's.
-      session: what it is.
+      path: Path of the file, which need not exist.
+      questions: Questions of the session.
+      session: Settings of the session.
 
     Returns:
-      The answers to the first questions, as many as there are; a last line without an end is none.
+      The answers to the first questions, as many as there are. A last line without a line break does not
+      count.
 
     Raises:
-      SetupError: the file cannot be read, is no file of ratings, or belongs to another session.
+      SetupError: The file cannot be read, is not a file of ratings, or belongs to another session.
     """
     try:
         text = path.read_text() if path.exists() else ""
@@ -102,19 +101,21 @@ def read(path: Path, questions: Sequence[questionnaire.Question], session: Sessi
 def recorder(
     path: Path, questions: Sequence[questionnaire.Question], session: Session
 ) -> Callable[[int, str, int], None]:
-    """Makes a file that :func:`read` has accepted ready to be appended to: head there, all lines whole.
+    """Prepares a file that :func:`read` has accepted for appending answers.
+
+    The file gets its header if it has none, and an incomplete last line is removed.
 
     Args:
-      path: of the file, which need not exist.
-      questions: the session's.
-      session: what it is.
+      path: Path of the file, which need not exist.
+      questions: Questions of the session.
+      session: Settings of the session.
 
     Returns:
-      A function of a question's index, an answer and its milliseconds that appends a line. It raises
-      OSError if it cannot, or if the file is not as it left it.
+      A function of a question's index, an answer and its milliseconds that appends a line. It raises an
+      OSError if it cannot write, or if the file has changed since the last answer.
 
     Raises:
-      SetupError: the file cannot be written.
+      SetupError: The file cannot be written.
     """
     try:
         text = path.read_text() if path.exists() else ""
@@ -125,7 +126,7 @@ def recorder(
 
     def record(index: int, answer: str, milliseconds: int) -> None:
         nonlocal size
-        # Opened for every answer: what cannot be written fails here, and nothing waits in a buffer.
+        # The file is opened for every answer, so that a write fails here and no answer waits in a buffer.
         with path.open("a") as file:
             if file.tell() != size:
                 raise OSError("another process has changed it")
@@ -139,10 +140,10 @@ class Share(NamedTuple):
     """The share of wrong answers, with its 95 % interval.
 
     Attributes:
-      wrong: how many.
-      of: of how many.
-      low: the interval's lower end.
-      high: its upper end.
+      wrong: Number of wrong answers.
+      of: Number of answers.
+      low: Lower end of the interval.
+      high: Upper end of the interval.
     """
 
     wrong: int
@@ -152,18 +153,19 @@ class Share(NamedTuple):
 
 
 def share(wrong: int, of: int) -> Share:
-    """The share of wrong answers and its Wilson interval.
+    """Computes the share of wrong answers and its Wilson interval.
 
-    (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n),  p = wrong / n, n = of, z = 1.96
+    (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n), p = wrong / n, n = of, z = 1.96
 
-    Unlike p ± z √(p(1 − p)/n) it has a width where p is 0 or 1, and covers what it should at small n.
+    Unlike p ± z √(p(1 − p)/n), this interval has a non-zero width where p is 0 or 1, and keeps its coverage
+    at small n.
 
     Args:
-      wrong: from 0 to ``of``.
-      of: at least 1.
+      wrong: Number of wrong answers, from 0 to ``of``.
+      of: Number of answers, at least 1.
 
     Returns:
-      The share.
+      The share with its interval.
 
     References:
       Wilson, 1927, Probable Inference, the Law of Succession, and Statistical Inference,
@@ -176,16 +178,17 @@ def share(wrong: int, of: int) -> Share:
 
 
 def score(questions: Sequence[questionnaire.Question], answers: Sequence[str]) -> dict[str, Share]:
-    """The error rate of a session whose questions are all answered, and its two kinds of error apart.
+    """Computes the error rate of a completed session, and the rates of both kinds of error.
 
-    Guessing gives ½; above it, the fakes look more real than the real images do.
+    Guessing gives ½. A higher rate means that the fakes look more real than the real images do.
 
     Args:
-      questions: 2N of them, balanced.
-      answers: to each.
+      questions: 2N questions, balanced between real and fake.
+      answers: Answers to all of them.
 
     Returns:
-      By name: the images judged wrongly, the fakes taken for real, the reals taken for fake.
+      Shares by name: the images judged wrongly, the fakes taken for real, and the real images taken for
+      fake.
 
     References:
       Zhou et al., 2019, HYPE (HYPE∞ is this rate without a limit of time), https://arxiv.org/abs/1904.01121
@@ -202,7 +205,7 @@ def score(questions: Sequence[questionnaire.Question], answers: Sequence[str]) -
 
 
 def shown(share: Share) -> dict[str, str]:
-    """A share as people read it, on the page and in the terminal.
+    """Returns a share as people read it, on the page and in the terminal.
 
     >>> shown(Share(3, 8, 0.137, 0.6943))
     {'rate': '37.5 %', 'count': '3 of 8', 'interval': '13.7 to 69.4 %'}

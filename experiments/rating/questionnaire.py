@@ -1,4 +1,4 @@
-"""The questions of a rating session: real and fake images, shuffled."""
+"""The questions of a rating session: real and fake images in shuffled order."""
 
 import io
 from pathlib import Path
@@ -15,10 +15,10 @@ from jaxgan.errors import SetupError
 
 
 def take(source: data.Source, num: int, what: str, *, seed: int) -> np.ndarray:
-    """Images of a source, shuffled, none twice: (num, H, W, C) uint8.
+    """Returns distinct images of a source in shuffled order, as (num, H, W, C) uint8.
 
     Raises:
-      SetupError: there are fewer.
+      SetupError: The source has fewer images.
     """
     if source.num_examples is not None and source.num_examples < num:
         raise SetupError(
@@ -30,7 +30,16 @@ def take(source: data.Source, num: int, what: str, *, seed: int) -> np.ndarray:
 
 
 def images(values: flags.FlagValues) -> tuple[np.ndarray, np.ndarray, str]:
-    """The real images, the fake ones, both as saved PNGs hold them, and the checkpoint's step."""
+    """Returns the real images, the fake images and the step of the checkpoint.
+
+    The images are as saved PNGs hold them. The step is empty for images from a folder.
+
+    Args:
+      values: Flags of the command.
+
+    Raises:
+      SetupError: The flags or the run do not give as many real and fake images of the same shape.
+    """
     half, seed = values.num // 2, values.seed
     fields = {}
     if values.workdir or not values.images:
@@ -48,7 +57,7 @@ def images(values: flags.FlagValues) -> tuple[np.ndarray, np.ndarray, str]:
     if not isinstance(drawn[0], np.ndarray):
         raise SetupError(
             f"--workdir: the samples of system {run.config.gan.name} are of several kinds,"
-            f" {', '.join(drawn[0])}: a person is asked about images of one"
+            f" {', '.join(drawn[0])}: give a run whose samples are images of one kind"
         )
     fake = np.concatenate(drawn)
     if fake.shape != real.shape:
@@ -66,9 +75,10 @@ class Question(NamedTuple):
     """An image to be judged.
 
     Attributes:
-      kind: the truth, one of ``KINDS``.
-      row: which of its kind: sample ``row`` of the seed's latents, or the ``row``-th of the shuffled data.
-      pixels: (H, W, C) uint8.
+      kind: Truth about the image, one of ``KINDS``.
+      row: Index among its kind: sample ``row`` of the seed's latents, or element ``row`` of the shuffled
+        data.
+      pixels: Pixels, (H, W, C) uint8.
     """
 
     kind: str
@@ -77,18 +87,18 @@ class Question(NamedTuple):
 
 
 def shuffled(real: np.ndarray, fake: np.ndarray, *, seed: int) -> list[Question]:
-    """As many real images as fake ones, in an order that is a function of the seed.
+    """Returns as many real images as fake ones, in an order that is a function of the seed.
 
     Args:
-      real: (N, H, W, C) uint8.
-      fake: (N, H, W, C) uint8.
-      seed: of the order.
+      real: Real images, (N, H, W, C) uint8.
+      fake: Fake images, (N, H, W, C) uint8.
+      seed: Seed of the order.
 
     Returns:
       2N questions.
 
     Raises:
-      ValueError: the shapes differ, or the images are not uint8.
+      ValueError: The shapes differ, or the images are not uint8.
     """
     if real.shape != fake.shape or real.dtype != np.uint8 or fake.dtype != np.uint8:
         raise ValueError(
@@ -103,7 +113,7 @@ def shuffled(real: np.ndarray, fake: np.ndarray, *, seed: int) -> list[Question]
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """(H, W, C) uint8 as a PNG that holds pixels and nothing else."""
+    """Encodes (H, W, C) uint8 pixels as a PNG without any metadata."""
     from PIL import Image
 
     file = io.BytesIO()

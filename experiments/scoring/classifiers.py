@@ -1,8 +1,6 @@
-"""Small classifiers that score images of a kind that Inception was never trained on."""
+"""Small classifiers for scores of images that are unlike the training data of Inception."""
 
 import functools
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,25 +8,25 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
 
 from experiments.cli import cache
 from experiments.scoring.classifier_training import SHAPE, Recipe, Split, accuracy, train
-from jaxgan import data, files, weights
+from jaxgan import data, files, hashing, weights
 from jaxgan.errors import SetupError, unknown
 from jaxgan.metrics.backbone import Backbone
 from jaxgan.models.small_classifier import Classifier
-from jaxgan.state import sha256
 
 Array = jax.Array
 PyTree = Any
 
-# Grows when code, rather than a recipe, changes what weights come out.
+# This is incremented when a change of the code, rather than of a recipe, changes the weights.
 REVISION = 1
 
 
 def _digits(_: str | None) -> Split:
     images, labels = data.load_digits()
-    # Of each class every fifth in the file's order, beginning with its fifth.
+    # The test images are every fifth image of each class in the order of the file, starting with the fifth.
     rank = np.empty(len(labels), int)
     for label in np.unique(labels):
         rank[labels == label] = np.arange(np.sum(labels == label))
@@ -37,7 +35,7 @@ def _digits(_: str | None) -> Split:
 
 
 def in_order(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Examples sorted by their bytes, so that nothing depends on who stored or shuffled them how."""
+    """Sorts examples by their bytes, so that their order does not depend on how they were stored."""
     rows = [image.tobytes() + bytes([label]) for image, label in zip(images, labels, strict=True)]
     order = sorted(range(len(rows)), key=rows.__getitem__)
     return images[order], labels[order]
@@ -54,13 +52,13 @@ def _fashion_mnist(path: str | None) -> Split:
 
 
 class Dataset(NamedTuple):
-    """Data a classifier can be trained on.
+    """A dataset that a classifier can be trained on.
 
     Attributes:
-      load: TFDS's folder, or None for its default, to the data.
-      split: what is held out, in words.
-      sha256: of the :class:`Split`: a classifier is one of exactly this data.
-      recipe: how it is trained.
+      load: Function that loads the data, given TFDS's folder or None for the default folder.
+      split: Description of the test data.
+      sha256: SHA-256 of the :class:`Split`. Other data are refused.
+      recipe: Settings of the training.
     """
 
     load: Callable[[str | None], Split]
@@ -106,28 +104,40 @@ def _backbone(name: str, recipe: Recipe, variables: PyTree, digest: str) -> Back
     return Backbone(f"classifier-{name}", digest, "none: images of 28×28×1 only", apply)
 
 
-def decode(content: bytes) -> Backbone:
-    """The network of a weight file's bytes.
+def _shapes(recipe: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Returns the shape and the dtype of each of a classifier's variables by its path."""
+    model = Classifier(width=recipe.width, features=recipe.features)
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, *SHAPE)), train=False))
+    leaves = traverse_util.flatten_dict(variables, sep=".")
+    return {name: (leaf.shape, leaf.dtype) for name, leaf in leaves.items()}
 
-    Its ``apply`` takes (B, 28, 28, 1) uint8 images to "features" (B, 64) and "logits" (B, 10), and raises
-    SetupError when it is traced with others.
+
+def decode(content: bytes) -> Backbone:
+    """Builds a classifier from the bytes of a weight file.
+
+    The ``apply`` of the backbone maps (B, 28, 28, 1) uint8 images to "features" (B, 64) and "logits"
+    (B, 10), and raises a SetupError for other images.
 
     Raises:
-      ValueError: they are of something else, or damaged.
+      ValueError: The bytes are damaged or hold something else.
     """
     found = weights.decode(content)
     try:
         name, recipe = found.facts["dataset"], Recipe(**found.facts["recipe"])
-    except (KeyError, TypeError) as error:
+        complete = {path: (x.shape, x.dtype) for path, x in found.tensors.items()} == _shapes(recipe)
+        valid = complete and name in DATASETS
+    except Exception as error:  # The facts may be any JSON values, which Flax refuses in many ways.
         raise ValueError("it holds weights, but no classifier's") from error
+    if not valid:
+        raise ValueError("it holds weights, but no classifier's")
     return _backbone(name, recipe, found.variables, found.sha256)
 
 
 def load(file: Path) -> Backbone:
-    """The network of a file that ``--out`` wrote, see :func:`decode`.
+    """Builds a classifier from a weight file, see :func:`decode`.
 
     Raises:
-      SetupError: it cannot be read, is damaged, or holds something else.
+      SetupError: The file cannot be read, is damaged, or holds something else.
     """
     try:
         return decode(file.read_bytes())
@@ -138,36 +148,37 @@ def load(file: Path) -> Backbone:
 
 
 def key(name: str, recipe: Recipe) -> str:
-    """SHA-256 of what fixes a classifier: its data, its recipe and the code's revision, in hexadecimal."""
+    """Returns the SHA-256 of all that determines a classifier: data, recipe and revision of the code."""
     identity = {
         "dataset": name,
         "data_sha256": DATASETS[name].sha256,
         "recipe": recipe._asdict(),
         "revision": REVISION,
     }
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return hashing.sha256_of_json(identity)
 
 
 def make(name: str, path: str | None, recipe: Recipe) -> bytes:
     """Trains and tests a classifier.
 
     Args:
-      name: of the dataset.
-      path: TFDS's folder, for datasets that come through it; None for its default.
-      recipe: how to train.
+      name: Name of the dataset.
+      path: TFDS's folder for datasets of TFDS, or None for the default folder.
+      recipe: Settings of the training.
 
     Returns:
-      A weight file's bytes. It names no versions and no times: the same weights are the same file.
+      The bytes of a weight file. The file contains no versions or times, so the same weights give the same
+      bytes.
 
     Raises:
-      SetupError: the data cannot be opened, or are not what goes by that name.
+      SetupError: The data cannot be opened, or differ from those of the recorded hash.
     """
     dataset = DATASETS[name]
     split = dataset.load(path)
-    if (found := sha256(split)) != dataset.sha256:
+    if (found := hashing.sha256_of_tree(split)) != dataset.sha256:
         raise SetupError(
             f"dataset {name} hashes to {found[:12]}, not {dataset.sha256[:12]}: its files are not those"
-            " that every score by this classifier goes back to; install them anew"
+            " that all scores by this classifier are based on; install them again"
         )
     variables = train(split, recipe)
     apply = _backbone(name, recipe, variables, "").apply
@@ -184,7 +195,7 @@ def make(name: str, path: str | None, recipe: Recipe) -> bytes:
 
 
 def _find(file: Path, wanted: str) -> bytes | None:
-    """A kept file's bytes; None if there is no file, or, as it then says, none to be trusted."""
+    """Reads a cached file; returns None if it is missing or, after a printed message, is damaged."""
     try:
         content = file.read_bytes()
         if (found := weights.decode(content).facts.get("key")) != wanted:
@@ -198,7 +209,7 @@ def _find(file: Path, wanted: str) -> bytes | None:
 
 
 def _keep(file: Path | None, content: bytes) -> str:
-    """Writes a file, if there is a place for it, and says what became of it."""
+    """Writes a file, unless there is no cache folder, and returns a message about the result."""
     if file is None:
         return "kept nowhere: there is no cache folder"
     try:
@@ -209,16 +220,17 @@ def _keep(file: Path | None, content: bytes) -> str:
 
 
 def find_or_make(name: str, path: str | None = None) -> bytes:
-    """A weight file's bytes from the cache folder; made, and kept there, where it has none.
+    """Returns the bytes of a classifier's weight file from the cache, or trains and caches the classifier.
 
-    It prints which, and the accuracy.
+    The source of the file and the test accuracy are printed.
 
     Args:
-      name: one of ``DATASETS``.
-      path: TFDS's folder, for datasets that come through it, None for its default; opened only to train.
+      name: One of ``DATASETS``.
+      path: TFDS's folder for datasets of TFDS, or None for the default folder. The folder is opened only
+        for training.
 
     Raises:
-      SetupError: there is no such dataset, or its data cannot be had.
+      SetupError: There is no such dataset, or its data cannot be opened.
     """
     if name not in DATASETS:
         raise unknown("dataset", name, DATASETS)
@@ -235,12 +247,16 @@ def find_or_make(name: str, path: str | None = None) -> bytes:
 
 
 def load_or_train(name: str, *, path: str | None = None) -> Backbone:
-    """A dataset's classifier, trained unless the cache folder has it, see :func:`find_or_make`.
+    """Returns the classifier of a dataset, which is trained if the cache does not hold it.
+
+    Args:
+      name: One of ``DATASETS``.
+      path: TFDS's folder for datasets of TFDS, or None for the default folder.
 
     Returns:
-      The network, see :func:`decode`.
+      The backbone, see :func:`decode`.
 
     Raises:
-      SetupError: there is no such dataset, or its data cannot be had.
+      SetupError: There is no such dataset, or its data cannot be opened.
     """
     return decode(find_or_make(name, path))

@@ -1,4 +1,4 @@
-"""Scores runs and folders of images, each score with its receipt."""
+"""Evaluation of runs and of folders of images, with a receipt for each result."""
 
 import functools
 import importlib.metadata
@@ -17,7 +17,7 @@ from experiments.cli import config_fields, data_flags
 from experiments.scoring import backbones, image_features, image_metrics, image_sets, own_measures
 from experiments.scoring.image_sets import ImageSet
 from experiments.training import build, derived, restore, staging, workdir
-from jaxgan import data
+from jaxgan import data, hashing
 from jaxgan.errors import SetupError
 from jaxgan.metrics.backbone import Backbone
 from jaxgan.metrics.standing import standing_statistics
@@ -29,13 +29,13 @@ PACKAGES = ("jaxgan", "jax", "jaxlib", "flax", "numpy", "scipy", "pillow")
 
 
 class Candidate(NamedTuple):
-    """Something to be scored.
+    """Images to be scored.
 
     Attributes:
-      name: what a table calls it.
-      images: it.
-      made: what the receipt says of how they were made.
-      walk: the generator's perceptual path length by a network, None for a folder.
+      name: Name of the images in a table.
+      images: Images to be scored.
+      made: Facts for the receipt about how the images were made.
+      walk: Function from a network to the generator's perceptual path length; None for a folder.
     """
 
     name: str
@@ -45,9 +45,16 @@ class Candidate(NamedTuple):
 
 
 def runs(values: flags.FlagValues) -> Iterator[tuple[restore.Run, dict[str, Any], dict[str, Any]]]:
-    """Yields the checkpoints to be scored, with what a receipt says of their weights and of themselves.
+    """Finds the checkpoints to be scored.
 
-    Scores of stages do not compare: of a run of several, the checkpoints of the last one are scored.
+    Only checkpoints of the last stage of a run are scored, because scores of different stages are not
+    comparable.
+
+    Args:
+      values: Flags of the command.
+
+    Yields:
+      The restored run, the receipt's facts about its weights, and the receipt's facts about the checkpoint.
     """
     directory = restore.folder(values.workdir)
     found = restore.restore_each(directory, raw=values.raw)
@@ -66,18 +73,30 @@ def runs(values: flags.FlagValues) -> Iterator[tuple[restore.Run, dict[str, Any]
             "run": directory.resolve().name,
             "step": step,
             "state_sha256": run.state_sha256,
-            "config_sha256": image_features.key_of(workdir.as_json(run.config)),
+            "config_sha256": hashing.sha256_of_json(workdir.as_json(run.config)),
         }
         yield run, how, scored
 
 
 def none_to_score(values: flags.FlagValues) -> SetupError:
-    """Builds the error for a run without a checkpoint to be scored, to be raised by the caller."""
+    """Returns the error for a run without a checkpoint to be scored, to be raised by the caller."""
     return SetupError(f"--workdir {values.workdir} has no checkpoint that can be scored: run it further")
 
 
 def candidates(values: flags.FlagValues, channels: int, *, numbered: bool) -> Iterator[Candidate]:
-    """What is to be scored, one after another; sub-folders' names are labels if ``numbered``."""
+    """Yields the images to be scored: those of a folder, or the samples of each checkpoint of a run.
+
+    Args:
+      values: Flags of the command.
+      channels: Number of channels of the images in a folder.
+      numbered: Whether the names of the sub-folders of a folder are labels.
+
+    Yields:
+      The images of the folder, or of one checkpoint after another.
+
+    Raises:
+      SetupError: The folder holds fewer than two images.
+    """
     if values.images:
         folder = image_sets.of_folder(Path(values.images), channels, numbered=numbered)
         if folder.num < 2:
@@ -86,7 +105,7 @@ def candidates(values: flags.FlagValues, channels: int, *, numbered: bool) -> It
         yield Candidate(values.images, folder, made, None)
         return
     for run, how, scored in runs(values):
-        asked = restore.asked(run, truncation=values.truncation)
+        asked = restore.run_sampler(run, truncation=values.truncation)
         made = {
             "count": values.num,
             "shape": list(derived.spec_of(run.config).shape),
@@ -115,6 +134,7 @@ def candidates(values: flags.FlagValues, channels: int, *, numbered: bool) -> It
 
 
 def _stand(run: restore.Run, batches: int, seed: int) -> GANState:
+    """Returns the state of a run with standing batch statistics, computed from samples in batches."""
     key = jax.random.fold_in(jax.random.key(seed), STANDING_KEY)
     conditions = data.open_conditions(**run.config.data)
     stand = functools.partial(
@@ -128,15 +148,15 @@ def _stand(run: restore.Run, batches: int, seed: int) -> GANState:
 
 
 def check_held_out(held_out: str, fields: Mapping[str, Any], config: ConfigDict | None) -> None:
-    """Refuses a held-out split that a run was trained on.
+    """Checks that a run was not trained on the held-out split.
 
     Args:
-      held_out: the split.
-      fields: of the data it is a split of.
-      config: the run's; None for a folder of images, of which nobody knows.
+      held_out: Name of the held-out split.
+      fields: Fields of the data that has the split.
+      config: Config of the run; None for a folder of images, whose origin is not known.
 
     Raises:
-      SetupError: the run's split is the same, a slice of the same, or all of the data.
+      SetupError: The run was trained on the same split, a slice of it, or all of the data.
     """
     if config is None or config.data.name != fields["name"]:
         return
@@ -151,20 +171,23 @@ def check_held_out(held_out: str, fields: Mapping[str, Any], config: ConfigDict 
 def score_images(
     values: flags.FlagValues, config: ConfigDict | None, named: Sequence[str] | None
 ) -> list[dict[str, Any]]:
-    """Scores images, a run's samples or a folder's, with a network.
+    """Scores the samples of a run, or the images of a folder, with a network.
 
     Args:
-      values: the command's flags.
-      config: the run's; None for a folder.
-      named: the scores asked for; None for the network's usual ones.
+      values: Flags of the command.
+      config: Config of the run; None for a folder.
+      named: Names of the scores; None for the usual scores of the network.
 
     Returns:
       The results, each with its receipt.
+
+    Raises:
+      SetupError: The data have no field ``real``, a score cannot be computed, or there is nothing to score.
     """
     if config is not None and "real" not in derived.spec_of(config).fields:
         raise SetupError(
-            f"--workdir {values.workdir}: data.name {config.data.name} has no samples called real to hold"
-            " those of the run against; give --metrics=NAME of the system's own measures"
+            f"--workdir {values.workdir}: data.name {config.data.name} has no samples called real to"
+            " compare those of the run with; give --metrics=NAME of the system's own measures"
         )
     statistics = bool(values.reference)
     fields: dict[str, Any] = {"name": "statistics", "channels": values["data.channels"].value or 3}
@@ -226,14 +249,17 @@ def score_images(
 
 
 def score_measures(values: flags.FlagValues, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Scores a run by measures of its system's own, on real samples of its data.
+    """Scores a run by the measures that its system defines, on real samples of its data.
 
     Args:
-      values: the command's flags; those of the data say which real samples.
-      names: of the measures.
+      values: Flags of the command. The flags of the data choose the real samples.
+      names: Names of the measures.
 
     Returns:
       The results, each with its receipt.
+
+    Raises:
+      SetupError: The run has no checkpoint to be scored, or its data cannot be opened.
     """
     results = []
     for run, how, scored in runs(values):

@@ -1,10 +1,8 @@
-"""What sets of images come to before a network: features and their moments; references are kept."""
+"""Extracts image features and their moments, and caches those of references."""
 
-import hashlib
-import json
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,14 +14,14 @@ from experiments.cli import cache
 from experiments.scoring import image_sets
 from experiments.scoring.image_sets import ImageSet
 from experiments.training import restore
-from jaxgan import files, latents, parallel
+from jaxgan import files, hashing, latents, parallel
 from jaxgan.errors import SetupError
 from jaxgan.metrics import moments
 from jaxgan.metrics.backbone import Backbone
 from jaxgan.metrics.path_length import perceptual_path_length
 
-PIXELS = 10_000
-REVISION = 1  # of how references are measured: another one's are not used
+PIXELS = 10_000  # largest number of images whose pixels are kept
+REVISION = 1  # revision of the computation of references; cached references of other revisions are not used
 WALK_KEY = 0x3A1C
 QUANTISATION = (
     "uint8: samples as saved PNGs are, (x + 1) · 127.5 rounded half to even and clipped; files as read"
@@ -31,14 +29,16 @@ QUANTISATION = (
 
 
 class Measured(NamedTuple):
-    """A set of images as a network sees it.
+    """The outputs of a network for a set of images.
+
+    All fields but ``moments`` are None if they were not requested.
 
     Attributes:
-      moments: of its features.
-      features: (N, D) float32, None where moments suffice.
-      logits: (N, K) float32, None where not asked for, as the two below.
-      labels: (N,) int32, None where the set has none.
-      pixels: (at most ``PIXELS``, H, W, C) uint8, the first images.
+      moments: Moments of the features.
+      features: (N, D) float32 features.
+      logits: (N, K) float32 logits.
+      labels: (N,) int32 labels, or None if the set has no labels.
+      pixels: (at most ``PIXELS``, H, W, C) uint8 pixels of the first images.
     """
 
     moments: moments.Moments
@@ -49,15 +49,15 @@ class Measured(NamedTuple):
 
 
 def measure(images: ImageSet, backbone: Backbone, needs: Sequence[str]) -> Measured:
-    """Runs a network over a set, each batch split over all devices.
+    """Applies a network to a set of images, with each batch split over all devices.
 
     Args:
-      images: the set.
-      backbone: the network.
-      needs: fields of ``Measured`` to keep besides the moments.
+      images: Set of images.
+      backbone: Network to apply.
+      needs: Fields of ``Measured`` to keep in addition to the moments.
 
     Raises:
-      SetupError: an image cannot be read any more, or features are not finite.
+      SetupError: An image can no longer be read, or features are not finite.
     """
     mesh = parallel.device_mesh()
     size = -(-image_sets.BATCH // mesh.size) * mesh.size
@@ -66,19 +66,19 @@ def measure(images: ImageSet, backbone: Backbone, needs: Sequence[str]) -> Measu
     seen = 0
     for batch in images.batches():
         count = len(batch.images)
-        # One shape for all batches: the last is filled up, and what fills it is dropped behind the network.
+        # The last batch is padded to the shape of the others, and the padding is dropped from the outputs.
         full = np.concatenate([batch.images, np.repeat(batch.images[-1:], size - count, 0)])
         found = backbone.apply(parallel.shard_batch({"images": full}, mesh, axis=0)["images"])
-        # The Inception score is made of logits without the last layer's bias, where there are such.
+        # The Inception score uses logits without the bias of the last layer, if the network has them.
         logits = found.get("logits_unbiased", found["logits"])
         values: dict[str, Any] = {"features": found["features"], "logits": logits}
         if count < size:
             values = {name: array[:count] for name, array in values.items()}
         if not jnp.isfinite(values["features"]).all():
-            raise SetupError(f"{backbone.name} gives features that are not finite numbers: its weights?")
+            raise SetupError(f"{backbone.name} gives features that are not finite: check its weights")
         if total is None:
             total = moments.empty(values["features"].shape[1])
-        # Where they lie: each device sums its own share, and the shares are summed.
+        # The features stay on their devices. Each device sums its own part before the parts are added.
         total = moments.update(total, values["features"])
         values |= {"pixels": batch.images[: max(PIXELS - seen, 0)], "labels": batch.labels}
         seen += count
@@ -89,15 +89,11 @@ def measure(images: ImageSet, backbone: Backbone, needs: Sequence[str]) -> Measu
     return Measured(total, **{name: np.concatenate(parts) for name, parts in kept.items() if parts})
 
 
-def key_of(facts: Mapping[str, Any]) -> str:
-    """The key of something in the cache: SHA-256 over what it was made from."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
 def reference(images: ImageSet, backbone: Backbone, needs: Sequence[str]) -> Measured:
-    """Like :func:`measure`, but kept in the user's cache folder under the key of what it is made from.
+    """Returns the result of :func:`measure` from the user's cache folder, which is filled if necessary.
 
-    A file of the cache that cannot be read, or does not hold what its name says, is made anew.
+    The name of the cached file is a hash of all inputs. A cached file that cannot be read or lacks a
+    requested field is computed again.
     """
     facts = {
         "images": images.facts["sha256"],
@@ -108,16 +104,16 @@ def reference(images: ImageSet, backbone: Backbone, needs: Sequence[str]) -> Mea
     folder = cache.folder("references")
     if folder is None:
         return measure(images, backbone, needs)
-    path = folder / f"{key_of(facts)}.npz"
+    path = folder / f"{hashing.sha256_of_json(facts)}.npz"
     if path.exists():
         try:
             with np.load(path, allow_pickle=False) as file:
                 found = {name: file[name] for name in file.files}
             counted = moments.Moments(*(found.pop(name) for name in moments.Moments._fields))
             if missing := [name for name in needs if name not in found and name != "labels"]:
-                raise ValueError(f"it lacks {', '.join(missing)}")  # labels, not every set has
+                raise ValueError(f"it lacks {', '.join(missing)}")  # Labels may be missing from the set.
             return Measured(counted, **found)
-        except Exception as error:  # whatever a damaged file makes the reader say
+        except Exception as error:  # The reader raises many types of exceptions for damaged files.
             print(f"{path} cannot be read ({type(error).__name__}): made anew", flush=True)
     measured = measure(images, backbone, needs)
     arrays = {
@@ -133,10 +129,16 @@ def reference(images: ImageSet, backbone: Backbone, needs: Sequence[str]) -> Mea
 
 
 def statistics(path: Path) -> tuple[Measured, dict[str, Any]]:
-    """Someone's statistics of a reference, an ``.npz`` of ``mu`` and ``sigma``, and what the receipt says.
+    """Reads the statistics of a reference from an ``.npz`` file with the arrays ``mu`` and ``sigma``.
+
+    Args:
+      path: Path of the file.
+
+    Returns:
+      The moments, and facts about the file for the receipt.
 
     Raises:
-      SetupError: it cannot be read, holds something else, or would need pickle.
+      SetupError: The file cannot be read, holds other arrays, or would need pickle.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -160,8 +162,8 @@ def statistics(path: Path) -> tuple[Measured, dict[str, Any]]:
             f"--reference {path} has a sigma that is no covariance: give a symmetric one without negative"
             " eigenvalues"
         )
-    facts = {"statistics": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    # Of how many samples they are the file does not say: of enough.
+    facts = {"statistics": path.name, "sha256": hashing.sha256_of_file(path)}
+    # The file does not contain the number of samples. More than D samples cause no warning about a bias.
     count = len(mean) + 2.0
     return Measured(moments.Moments(np.array(count), mean, covariance * (count - 1))), facts
 
@@ -170,21 +172,25 @@ def path_length(
     run: restore.Run,
     backbone: Backbone,
     *,
-    asked: restore.Asked,
+    asked: restore.RunSampler,
     truncation: float | None,
     num: int,
     seed: int,
 ) -> float:
-    """The perceptual path length of a run's generator, by distances of a network's features.
+    """Computes the perceptual path length of a run's generator from distances of a network's features.
 
-    Images go to the network as they are, in [0, 255]: quantised, most of so small steps would be lost.
+    The network gets float images in [0, 255], because quantisation would remove most of the small steps.
 
     Args:
-      run: restored.
-      backbone: the network; its ``apply`` must take float images.
-      truncation: bound on every coordinate of the latents; None for no bound.
-      num: how many paths.
-      seed: of their ends.
+      run: Restored run.
+      backbone: Network whose ``apply`` accepts float images.
+      asked: Sampler of the run, with the conditions of the samples.
+      truncation: Bound on every coordinate of the latents, or None for no bound.
+      num: Number of paths.
+      seed: Seed of the ends of the paths.
+
+    Raises:
+      SetupError: The system reads conditions or draws no latents.
     """
     if run.gan.reads:
         raise SetupError(
@@ -204,7 +210,7 @@ def path_length(
         for end in range(2)
     ]
 
-    # The two ends of a walk are of one row, and so are asked for under the same conditions.
+    # Both ends of a step belong to the same row and therefore have the same conditions.
     @jax.jit
     def generate(z: jax.Array) -> jax.Array:
         return (asked.sample(state, key, jnp.zeros(len(z), jnp.int32), {"z": z}) + 1) * 127.5
@@ -214,6 +220,6 @@ def path_length(
         features = [backbone.apply(images)["features"] for images in (a, b)]
         return jnp.sum(jnp.square(features[0] - features[1]), -1)
 
-    # An arc keeps the length that normal latents have; of uniform ones it would leave the cube.
+    # An arc keeps the length of normal latents. Arcs between uniform latents would leave the cube.
     space = "z" if latent.prior == "normal" else "w"
     return perceptual_path_length(generate, distance, *ends, space=space, seed=seed).mean

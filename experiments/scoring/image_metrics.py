@@ -1,4 +1,4 @@
-"""Scores of sets of images by name: what each is made of, and what a receipt says of it."""
+"""Scores of sets of images by name, with the inputs that they read and the settings that receipts list."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -18,13 +18,14 @@ from jaxgan.metrics.prdc import precision_recall_density_coverage
 
 
 class Sets(NamedTuple):
-    """What a metric may read.
+    """The sets that a metric may read.
 
     Attributes:
-      real: the reference.
-      fake: what is scored.
-      held_out: real images that training did not see, None if none were given.
-      walk: the perceptual path length of the generator, None if what is scored is a folder.
+      real: Reference images.
+      fake: Images to be scored.
+      held_out: Real images that training did not see; None if they are not given.
+      walk: Function that computes the perceptual path length of the generator; None if a folder of images
+        is scored.
     """
 
     real: Measured
@@ -34,14 +35,14 @@ class Sets(NamedTuple):
 
 
 class Metric(NamedTuple):
-    """A score by name.
+    """A score of sets of images.
 
     Attributes:
-      kind: of network that it is made with, ``inception`` or ``classifier``, empty for either.
-      needs: the fields of ``Measured`` that it reads besides the moments.
-      compute: ``compute(sets)``, its values by their names.
-      settings: what a receipt says of it.
-      usual: whether it is made when none is named.
+      kind: Kind of the network that the score needs, ``inception`` or ``classifier``; empty for either.
+      needs: Fields of ``Measured`` that the score reads besides the moments.
+      compute: Function ``compute(sets)`` that returns the values of the score by name.
+      settings: Settings of the score for the receipt.
+      usual: Whether the score is computed if no scores are named.
     """
 
     kind: str
@@ -96,7 +97,7 @@ def _kid(sets: Sets) -> dict[str, float]:
     size = min(SUBSET_SIZE, *counts)
     if size == max(counts):
         warnings.warn(
-            f"kid: each subset is all of {size} real and {size} fake samples, so kid_std says nothing of"
+            f"kid: each subset is all of {size} real and {size} fake samples, so kid_std does not measure"
             f" chance; take more than {SUBSET_SIZE}",
             stacklevel=2,
         )
@@ -145,8 +146,8 @@ METRICS: dict[str, Metric] = {
         ("features",),
         _kid,
         {
-            "subsets": f"{SUBSETS}, each drawn of fake, then of real",
-            "subset_size": f"{SUBSET_SIZE}, or the smaller set",
+            "subsets": f"{SUBSETS}, each drawn from the fake and then from the real samples",
+            "subset_size": f"{SUBSET_SIZE}, or the size of the smaller set",
             "seed": 2020,
         },
     ),
@@ -172,7 +173,7 @@ METRICS: dict[str, Metric] = {
         "classifier",
         ("logits", "labels"),
         _class_accuracy,
-        {"of": "samples that the network reads as the class they were asked for, or stand under"},
+        {"of": "samples classified as the class asked for, or as the label of their sub-folder"},
         usual=False,
     ),
     "ms_ssim": Metric(
@@ -180,9 +181,9 @@ METRICS: dict[str, Metric] = {
         ("pixels", "labels"),
         _ms_ssim,
         {
-            "pairs": f"{PAIRS} of each class, all one class without labels",
+            "pairs": f"{PAIRS} of each class; samples without labels are of one class",
             "images": f"the first {PIXELS}",
-            "scales": "as many of 5 as the images' size allows",
+            "scales": "as many of 5 as the size of the images allows",
             "seed": 0,
         },
         usual=False,
@@ -211,7 +212,7 @@ METRICS: dict[str, Metric] = {
 
 
 def possible(kind: str) -> list[str]:
-    """All scores that can be made with a network of this kind."""
+    """Returns the names of all scores that can be computed with a network of this kind."""
     return [name for name, metric in METRICS.items() if metric.kind in ("", kind)]
 
 
@@ -220,7 +221,7 @@ def _needs_images(name: str) -> bool:
 
 
 def usual(kind: str, *, statistics: bool) -> list[str]:
-    """The scores that are made if none are named; see :func:`check_metrics`."""
+    """Returns the names of the scores that are computed if none are named, see :func:`check_metrics`."""
     return [
         name for name in possible(kind) if METRICS[name].usual and not (statistics and _needs_images(name))
     ]
@@ -229,18 +230,19 @@ def usual(kind: str, *, statistics: bool) -> list[str]:
 def check_metrics(
     names: Sequence[str], kind: str, *, statistics: bool, held_out: bool, folder: bool, labels: bool
 ) -> None:
-    """Refuses metrics that do not exist, or cannot be made with what is given.
+    """Checks that metrics exist and can be computed from what is given.
 
     Args:
-      names: asked for.
-      kind: of network: ``inception`` or ``classifier``.
-      statistics: whether the reference is someone's statistics instead of images.
-      held_out: whether there are real images that training did not see.
-      folder: whether what is scored is a folder, whose sub-folders are labels.
-      labels: whether what is scored has labels: a folder, or the samples of a system that reads them.
+      names: Names of the metrics.
+      kind: Kind of the network, ``inception`` or ``classifier``.
+      statistics: Whether the reference is a file of statistics instead of images.
+      held_out: Whether there are real images that training did not see.
+      folder: Whether a folder of images is scored, whose sub-folders are labels.
+      labels: Whether the scored images have labels, as a folder and the samples of a system that reads
+        labels do.
 
     Raises:
-      SetupError: the message names those that would do.
+      SetupError: A metric cannot be computed. The message says what to give instead.
     """
     for name in names:
         if name not in METRICS:
@@ -261,12 +263,12 @@ def check_metrics(
 
 
 def needs(names: Sequence[str]) -> list[str]:
-    """The fields of ``Measured`` that metrics read besides the moments."""
+    """Returns the fields of ``Measured`` that metrics read besides the moments."""
     return sorted({need for name in names for need in METRICS[name].needs})
 
 
 def compute(sets: Sets, names: Sequence[str]) -> dict[str, float]:
-    """All scores asked for, by name."""
+    """Computes scores by name."""
     found: dict[str, float] = {}
     for name in names:
         found |= {key: float(value) for key, value in METRICS[name].compute(sets).items()}

@@ -1,6 +1,5 @@
-"""Sets of images to be scored: a run's samples, a folder, a dataset's split, each with its facts."""
+"""Sets of images to be scored: samples of a run, folders and datasets, each with facts for the receipt."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,21 +11,21 @@ import numpy as np
 from PIL import Image
 
 from experiments.training.sampling import Sampler
-from jaxgan import data, parallel
+from jaxgan import data, hashing, parallel
 from jaxgan.data import folder
 from jaxgan.data.images import as_it_is
 from jaxgan.errors import SetupError
 from jaxgan.state import GANState
 
-BATCH = 64  # images at a time
+BATCH = 64  # number of images per batch
 
 
 class Batch(NamedTuple):
-    """Some images of a set.
+    """A batch of images from a set.
 
     Attributes:
-      images: (B, H, W, C) uint8.
-      labels: (B,) int32, None where the set has none.
+      images: (B, H, W, C) uint8 images.
+      labels: (B,) int32 labels, or None if the set has no labels.
     """
 
     images: np.ndarray
@@ -34,13 +33,13 @@ class Batch(NamedTuple):
 
 
 class ImageSet(NamedTuple):
-    """Images in a fixed order, of one shape.
+    """Images of one shape in a fixed order.
 
     Attributes:
-      num: how many.
-      shape: (H, W, C).
-      batches: goes through all of them, ``BATCH`` at a time, the last batch being what is left.
-      facts: what a receipt says of them.
+      num: Number of images.
+      shape: Shape (H, W, C) of an image.
+      batches: Function that iterates over all images in batches of ``BATCH``; the last may be smaller.
+      facts: Facts about the set for the receipt.
     """
 
     num: int
@@ -50,26 +49,29 @@ class ImageSet(NamedTuple):
 
 
 def sha256(images: ImageSet) -> str:
-    """SHA-256 over a set's count, shape, pixels and labels, in order: goes through all of it."""
-    digest = hashlib.sha256(f"{images.num} {images.shape}\n".encode())
-    for batch in images.batches():
-        digest.update(np.ascontiguousarray(batch.images).tobytes())
-        if batch.labels is not None:
-            digest.update(batch.labels.astype("<i4").tobytes())
-    return digest.hexdigest()
+    """Returns the SHA-256 of a set's count, shape, pixels and labels, which reads the whole set."""
+
+    def chunks() -> Iterator[bytes]:
+        yield f"{images.num} {images.shape}\n".encode()
+        for batch in images.batches():
+            yield np.ascontiguousarray(batch.images).tobytes()
+            if batch.labels is not None:
+                yield batch.labels.astype("<i4").tobytes()
+
+    return hashing.sha256_of_chunks(chunks())
 
 
 def of_source(fields: Mapping[str, Any]) -> ImageSet:
-    """All images of a source, in its own order, fitted to the size and channels that training sees.
+    """Opens all images of a data source in their order, with the size and channels that training uses.
 
     Args:
-      fields: a config's ``data``.
+      fields: Section ``data`` of a config.
 
     Raises:
-      SetupError: there is no such source, or it cannot be opened.
+      SetupError: The source is unknown or cannot be opened.
     """
     if fields["name"].startswith("tfds/"):
-        fields = {**fields, "split": fields.get("split") or "train"}  # the receipt says which
+        fields = {**fields, "split": fields.get("split") or "train"}  # so that the receipt names the split
     source = data.open_source(**fields)
     examples, count = source.examples, source.num_examples
     assert examples is not None
@@ -81,7 +83,7 @@ def of_source(fields: Mapping[str, Any]) -> ImageSet:
             yield Batch(found["real"], found.get("labels"))
 
     images = ImageSet(count, source.shape, batches, {})
-    # Not where it lies: that is each machine's own, and the pixels' hash says more.
+    # The path is left out, since it depends on the machine and the hash identifies the pixels.
     kept = ("name", "split", "size", "channels")
     facts = {
         "data": {key: fields[key] for key in kept if fields.get(key)},
@@ -106,19 +108,20 @@ def _labels(folders: list[str], numbered: bool) -> np.ndarray:
 
 
 def of_folder(path: Path, channels: int, *, numbered: bool = False) -> ImageSet:
-    """The images below a folder, all of one size, by whatever tool they were made; sub-folders are labels.
+    """Opens the images of a folder and its sub-folders, which are the labels.
 
-    Nothing is cropped or resized. Every file is decoded before any is scored.
+    All images must have the same size, since they are neither cropped nor resized. Every file is decoded
+    once before any image is scored.
 
     Args:
-      path: the folder.
-      channels: 1 for grey, 3 for colour; files of the other kind are converted as training converts them.
-      numbered: whether a sub-folder's name is its label; else label k is the k-th of them in sorted order,
-        as of the data source ``folder``.
+      path: Path of the folder.
+      channels: 1 for grey or 3 for colour. Files of the other kind are converted as for training.
+      numbered: Whether the name of a sub-folder is its label. Otherwise the label is the index of the
+        sub-folder in sorted order, as in the data source ``folder``.
 
     Raises:
-      SetupError: there is no such folder, it holds no images, one cannot be decoded, two differ in size, or
-        a sub-folder's name should be a label and is none.
+      SetupError: The folder does not exist or holds no images, an image cannot be decoded, two images
+        differ in size, or the name of a sub-folder is not a label although ``numbered`` is set.
     """
     if not path.is_dir():
         raise SetupError(f"--images {path} is not a folder: give one that holds images")
@@ -130,7 +133,7 @@ def of_folder(path: Path, channels: int, *, numbered: bool = False) -> ImageSet:
         try:
             with Image.open(file) as image:
                 return as_it_is(image, channels)
-        except Exception as error:  # Pillow's plugins raise whatever they like on bad bytes
+        except Exception as error:  # Pillow's plugins raise many types of exceptions for damaged files.
             raise SetupError(f"{file} cannot be decoded: {error}; mend or remove it") from error
 
     shape = decode(files[0]).shape
@@ -165,16 +168,22 @@ def generated(
     given: Callable[[np.ndarray], dict[str, Any]] = lambda rows: {},
     labels: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
 ) -> ImageSet:
-    """Samples of a state, quantised as saved pictures are; each pass draws them anew, always the same.
+    """Makes a set of samples from a state, which are quantised like saved pictures.
+
+    The samples are not stored. Each pass through the set draws the same samples again.
 
     Args:
-      sample: ``sample(state, key, rows, given)``, from :func:`experiments.training.sampling.sampler`.
-      state: whose averaged generator draws.
-      num: how many.
-      seed: of the latents.
-      facts: what else the receipt is to say of them.
-      given: ``given(rows)``, what else the samples are asked for.
-      labels: ``labels(key, rows)``, the classes asked for; None where there are none.
+      sample: Function ``sample(state, key, rows, given)`` from
+        :func:`experiments.training.sampling.sampler`.
+      state: State whose averaged generator draws the samples.
+      num: Number of samples.
+      seed: Seed of the latents.
+      facts: Other facts for the receipt.
+      given: Function ``given(rows)`` that returns the conditions of the samples.
+      labels: Function ``labels(key, rows)`` that returns the classes of the samples; None without classes.
+
+    Raises:
+      SetupError: The samples are of several kinds.
     """
     mesh = parallel.device_mesh()
     size = -(-BATCH // mesh.size) * mesh.size
@@ -188,7 +197,7 @@ def generated(
 
     def batches() -> Iterator[Batch]:
         for start in range(0, num, size):
-            # A sample depends on its row alone: the last batch draws a few too many, and drops them.
+            # A sample depends only on its row, so the last batch can draw surplus samples and drop them.
             samples = draw(start)[: num - start]
             if not np.isfinite(samples).all():
                 raise SetupError(f"samples {start} to {start + len(samples) - 1} are not finite numbers")
@@ -206,13 +215,3 @@ def generated(
         )
     shape = shapes.shape[1:]
     return ImageSet(num, shape, batches, {"count": num, "seed": seed, **facts})
-
-
-def take(images: ImageSet, count: int) -> np.ndarray:
-    """The first images of a set, (count, H, W, C) uint8, or as many as it has."""
-    found: list[np.ndarray] = []
-    for batch in images.batches():
-        found.append(batch.images)
-        if sum(map(len, found)) >= count:
-            break
-    return np.concatenate(found)[:count]

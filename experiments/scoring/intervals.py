@@ -1,4 +1,4 @@
-"""What may be said of scores over seeds: intervals, paired differences, ranks."""
+"""Statistics of scores over seeds: bootstrap intervals of means, and ranks of treatments."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ RESAMPLES = 5000
 
 
 class Interval(NamedTuple):
-    """A mean and the bootstrap's 95 % interval of it, whose ends are NaN for fewer than two values."""
+    """A mean and the ends of its 95 % bootstrap interval, which are NaN for fewer than two values."""
 
     mean: float
     low: float
@@ -19,29 +19,37 @@ class Interval(NamedTuple):
 
 
 def interval(values: Sequence[float] | np.ndarray) -> Interval:
-    """The mean of values, one a seed, with its percentile bootstrap interval.
+    """Returns the mean of values, such as one score per seed, with its percentile bootstrap interval.
 
     References:
       Efron and Tibshirani, 1993, An Introduction to the Bootstrap, chapter 13
     """
+    from scipy import stats
+
     values = np.asarray(values, float)
     if len(values) < 2:
         mean = float(values.mean()) if len(values) else math.nan
         return Interval(mean, math.nan, math.nan)
-    rng = np.random.default_rng(0)  # the same values always have the same interval
-    means = values[rng.integers(len(values), size=(RESAMPLES, len(values)))].mean(1)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(values.mean()), float(low), float(high))
+    found = stats.bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        vectorized=True,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(0),  # The seed is fixed so that equal values have equal intervals.
+    ).confidence_interval
+    return Interval(float(values.mean()), float(found.low), float(found.high))
 
 
 class Ranking(NamedTuple):
-    """How treatments rank over blocks.
+    """Ranks of treatments over blocks.
 
     Attributes:
-      mean_ranks: one a treatment, 1 is best.
-      critical_difference: mean ranks further apart than this differ, at 5 % for all pairs together.
-      p_value: of Friedman's test that all treatments are alike.
+      mean_ranks: Mean rank of each treatment; 1 is best.
+      critical_difference: Two treatments differ, at 5 % for all pairs together, if their mean ranks are
+        further apart than this.
+      p_value: P-value of Friedman's test of the hypothesis that all treatments are alike.
     """
 
     mean_ranks: np.ndarray
@@ -50,16 +58,17 @@ class Ranking(NamedTuple):
 
 
 def rank(scores: np.ndarray, more_is_better: bool = False) -> Ranking:
-    """Friedman's ranks with Nemenyi's critical difference.
+    """Computes Friedman's ranks with Nemenyi's critical difference.
 
-    CD = q √(k (k + 1) / (6 N)),  q the studentised range's 95 % point for k treatments, over √2
+    CD = q √(k (k + 1) / (6 N)),  q the 95 % point of the studentised range for k treatments, over √2
 
     Args:
-      scores: (blocks N, treatments k), k ≥ 2; NaN is worse than any number, and ties share their ranks.
-      more_is_better: whether rank 1 goes to the greatest.
+      scores: Scores of shape (N blocks, k treatments), k ≥ 2. NaN is worse than any number, and equal
+        scores share their ranks.
+      more_is_better: Whether the greatest score has rank 1.
 
     Returns:
-      The ranking; a p-value of 1 where all tie.
+      The ranking. Its p-value is 1 if all treatments tie in every block.
 
     References:
       Demšar, 2006, Statistical Comparisons of Classifiers over Multiple Data Sets, section 3.2,
@@ -75,7 +84,7 @@ def rank(scores: np.ndarray, more_is_better: bool = False) -> Ranking:
     spread = np.square(ranks - (count + 1) / 2).sum()
     if spread == 0:
         return Ranking(ranks.mean(0), critical, 1.0)
-    # Friedman's statistic, with ties allowed for: SciPy's takes three treatments or more.
+    # Friedman's statistic with the correction for ties. SciPy's version needs three treatments or more.
     between = np.square(ranks.sum(0) - blocks * (count + 1) / 2).sum()
     statistic = (count - 1) * between / spread
     return Ranking(ranks.mean(0), critical, float(stats.chi2.sf(statistic, count - 1)))

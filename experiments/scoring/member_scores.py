@@ -1,4 +1,4 @@
-"""How near a population's samples are to the truth, where the truth is known."""
+"""Scores of all members of a population: distances to a known distribution, and their own measures."""
 
 import functools
 import math
@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.scoring import own_measures
-from experiments.training import sampling, sweep_group
+from experiments.training import sampling, sweep_plan
 from jaxgan import data
 from jaxgan.host import count_cores
 from jaxgan.metrics import point_scores
@@ -19,32 +19,43 @@ from jaxgan.state import GANState
 from jaxgan.steps import GAN
 
 Array = jax.Array
-NUM_POINTS = 2048  # for modes, which cost little
-NUM_PAIRED = 512  # for the exact distance, whose cost is cubic, and for pictures
+NUM_POINTS = 2048  # Number of samples for scores with a low cost, such as those of modes.
+NUM_PAIRED = 512  # Number of samples for the exact distance, whose cost is cubic, and for pictures.
 NUM_IMAGES = 16
 NUM_DIRECTIONS = 64
-SAMPLE_KEY, REAL_KEY, DIRECTIONS_KEY = 0x5A3D, 0x4EA1, 0xD14E  # folded into the data's key
+SAMPLE_KEY, REAL_KEY, DIRECTIONS_KEY = 0x5A3D, 0x4EA1, 0xD14E  # Folded into the key of the data's seed.
 
-FAR = 1_000_000  # the number of the first held-out example of an endless source
+FAR = 1_000_000  # Index of the first held-out example of an endless source.
 
-# By name: whether more is better, and what it is.
+# Whether more is better, and the meaning, of each score of points by name.
 MEANINGS = {
-    "w1": (False, "exact earth mover's distance of 512 samples to 512 held-out points"),
-    "sliced_w1": (False, "mean earth mover's distance of 2,048 samples' shadows on 64 lines"),
-    "modes": (True, "modes with a sample within 3 standard deviations"),
+    "w1": (False, "exact earth mover's distance between 512 samples and 512 held-out points"),
+    "sliced_w1": (
+        False,
+        "mean earth mover's distance between 2,048 samples and 2,048 held-out points, projected onto 64"
+        " lines",
+    ),
+    "modes": (True, "number of modes with a sample within 3 standard deviations"),
     "high_quality": (True, "share of samples within 3 standard deviations of a mode"),
-    "kl_modes": (False, "KL of the samples' shares of the modes to the true ones, nats"),
+    "kl_modes": (False, "KL divergence of the samples' shares of the modes from the true shares, in nats"),
 }
 
-OF_MODES = ("modes", "high_quality", "kl_modes")  # only where a problem has modes
+OF_MODES = ("modes", "high_quality", "kl_modes")  # Scores of problems that have modes.
 
 
-# A member to its system, with its own numbers, and its state; None where members are states of one system.
+# Function from a member to its own system and its state; None if all members are states of one system.
 GANOf = Callable[[Any], tuple[GAN, GANState]] | None
 
 
 def draw(gan: GAN, source: data.Source, config: ConfigDict, gan_of: GANOf = None) -> Callable[[Any], Any]:
-    """Returns a function of all members that draws from each by the same latents: (P, N, ...)."""
+    """Returns a function from P members to (P, N, ...) samples, drawn with the same latents for each.
+
+    Args:
+      gan: System with the hyper-parameters of any member.
+      source: Source of the data.
+      config: Config of the population.
+      gan_of: Function from a member to its system and state; None if members are states of ``gan``.
+    """
     rows = np.arange(NUM_IMAGES if source.spec.images else NUM_POINTS)
     key = jax.random.fold_in(jax.random.key(config.data.seed), SAMPLE_KEY)
 
@@ -53,19 +64,31 @@ def draw(gan: GAN, source: data.Source, config: ConfigDict, gan_of: GANOf = None
         return sampling.sampler(own, source.conditions)(state, key, rows, given)
 
     drawn = jax.jit(jax.vmap(sample, (0, None, None, None)))
-    given = sampling.of_sources(gan, source, rows)
+    given = sampling.real_fields(gan, source, rows)
     return lambda members: jax.tree.map(np.asarray, drawn(members, key, rows, given))
 
 
 def held_out(problem: data.Problem, config: ConfigDict, number: int = 0) -> np.ndarray:
-    """Real points that no run was shown: (NUM_POINTS, dim), others for another number."""
+    """Draws real points that no run trains on.
+
+    Args:
+      problem: Problem to draw from.
+      config: Config of the runs.
+      number: Number of the set of points; sets of different numbers are independent.
+
+    Returns:
+      Points of shape (NUM_POINTS, dim).
+    """
     key = jax.random.fold_in(jax.random.key(config.data.seed), REAL_KEY)
     keys = jax.random.split(jax.random.fold_in(key, number), NUM_POINTS)
     return np.asarray(jax.jit(jax.vmap(problem.sample))(keys))
 
 
 def of_points(problem: data.Problem, config: ConfigDict) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """The scores of (P, NUM_POINTS, dim) samples: by name, (P,); NaN where a sample is not finite."""
+    """Returns a function from (P, NUM_POINTS, dim) samples to (P,) scores by name.
+
+    The distances of a member and its ``kl_modes`` are NaN if one of its samples is not finite.
+    """
     real = held_out(problem, config)
     key = jax.random.fold_in(jax.random.key(config.data.seed), DIRECTIONS_KEY)
     lines = np.asarray(point_scores.directions(key, NUM_DIRECTIONS, problem.dim))
@@ -99,9 +122,9 @@ def _translations(samples: Mapping[str, Any]) -> list[str]:
 
 
 def of_translations(source: data.Source) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]:
-    """Returns a scorer of dicts of (P, N, dim) points: each translation's distance to its domain.
+    """Returns a function from dicts of (P, N, dim) points to each translation's distance to its domain.
 
-    The real points are held out: they are far from those whose translations are drawn.
+    The real points are held out because their indices are far from those of the points to be translated.
     """
     raw = source.examples[np.arange(FAR, FAR + NUM_PAIRED)]
     real = jax.jit(source.prepare)({name: values[None] for name, values in raw.items()})
@@ -124,7 +147,14 @@ def of_translations(source: data.Source) -> Callable[[Mapping[str, np.ndarray]],
 def of_measures(
     gan: GAN, source: data.Source, config: ConfigDict, gan_of: GANOf = None
 ) -> Callable[[Any], dict[str, np.ndarray]]:
-    """Returns a function of all members to their systems' own measures by name, (P,) each."""
+    """Returns a function from P members to the (P,) values of their systems' own measures, by name.
+
+    Args:
+      gan: System with the hyper-parameters of any member.
+      source: Source of the data.
+      config: Config of the population.
+      gan_of: Function from a member to its system and state; None if members are states of ``gan``.
+    """
     if not gan.measures:
         return lambda members: {}
     key = jax.random.fold_in(jax.random.key(config.data.seed), own_measures.MEASURE_KEY)
@@ -148,7 +178,7 @@ def of_measures(
 
 
 def meanings(gan: GAN, source: data.Source) -> dict[str, tuple[bool, str]]:
-    """Returns the scores that :func:`measure` gives, by name: whether more is better, and what each is."""
+    """Returns whether more is better, and the meaning, of each score of :func:`measure`, by name."""
     found: dict[str, tuple[bool, str]] = {}
     problem = source.problem
     if problem is not None:
@@ -159,7 +189,10 @@ def meanings(gan: GAN, source: data.Source) -> dict[str, tuple[bool, str]]:
         }
     elif not source.spec.images:
         for name in _translations(_names(gan, source)):
-            text = f"exact earth mover's distance of {NUM_PAIRED} translations {name} to held-out points"
+            text = (
+                f"exact earth mover's distance between {NUM_PAIRED} translations {name} and {NUM_PAIRED}"
+                " held-out points"
+            )
             found[f"w1_{name}"] = (False, text)
     return found | {name: (x.more_is_better, x.meaning) for name, x in gan.measures.items()}
 
@@ -167,7 +200,7 @@ def meanings(gan: GAN, source: data.Source) -> dict[str, tuple[bool, str]]:
 def _names(gan: GAN, source: data.Source) -> Mapping[str, Any]:
     state = jax.eval_shape(gan.init, jax.random.key(0), source.spec.zeros(1, 1))
     rows = np.arange(1)
-    given = sampling.of_sources(gan, source, rows)
+    given = sampling.real_fields(gan, source, rows)
     sample = sampling.sampler(gan, source.conditions)
     samples = jax.eval_shape(sample, state, jax.random.key(0), rows, given)
     return samples if isinstance(samples, Mapping) else {}
@@ -176,13 +209,13 @@ def _names(gan: GAN, source: data.Source) -> Mapping[str, Any]:
 def measure(
     gan: GAN, source: data.Source, config: ConfigDict, gan_of: GANOf = None
 ) -> Callable[[Any], dict[str, np.ndarray]]:
-    """Returns a function of all members to their scores by name, (P,) each; see :func:`meanings`.
+    """Returns a function from P members to their (P,) scores by name, see :func:`meanings`.
 
     Args:
-      gan: the system, with the numbers of any member.
-      source: its data.
-      config: its config.
-      gan_of: a member to its system and its state; None where members are states of ``gan``.
+      gan: System with the hyper-parameters of any member.
+      source: Source of the data.
+      config: Config of the population.
+      gan_of: Function from a member to its system and state; None if members are states of ``gan``.
     """
     own = of_measures(gan, source, config, gan_of)
     if source.spec.images:
@@ -198,9 +231,9 @@ def measure(
 
 
 def floor(problem: data.Problem, config: ConfigDict) -> dict[str, float]:
-    """The scores that another sample of real points gets: as good as it gets."""
+    """Computes the scores of another set of real points, which a perfect generator would have."""
     real = held_out(problem, config, number=1)
     return {name: float(column[0]) for name, column in of_points(problem, config)(real[None]).items()}
 
 
-SCORING = sweep_group.Scoring(meanings, measure, draw)
+SCORING = sweep_plan.Scoring(meanings, measure, draw)

@@ -10,12 +10,13 @@ from experiments.cli.config_fields import flatten
 from experiments.training import workdir
 from jaxgan.errors import SetupError
 
-# Fields of a receipt that identify what was scored. All other fields of two receipts must agree for their
-# scores to compare.
+# Fields of a receipt that identify the scored samples. Two scores are comparable if all other fields of
+# their receipts agree.
 IDENTITY = ("scored",)
 SPREADS = ("_std", "_error")  # Suffixes of the names of uncertainties, after the name of the score.
 Result = Mapping[str, Any]
-# The fields in which a group differs from an earlier group, empty for the first group, and its results.
+# The fields in which a group differs from an earlier group, empty for the first group, and the results of
+# the group.
 Group = tuple[list[str], list[Result]]
 
 
@@ -35,7 +36,7 @@ def read(path: Path) -> list[Result]:
 
 
 def add(results: Sequence[Result], new: Result) -> list[Result]:
-    """Adds a new result, which is merged with an older result of the same thing made in the same way."""
+    """Adds a result, merged with an older result that scored the same samples in the same way."""
 
     def same(old: Result) -> bool:
         scored = old["receipt"]["scored"] == new["receipt"]["scored"]

@@ -1,9 +1,9 @@
-"""A cheap score while training, for a curve and for the best checkpoint: the config's section ``score``.
+"""Scores for a curve and for the best checkpoint, as the section ``score`` of a config requests them.
 
-Its fields are ``every`` and ``metric``. A metric of images, fid by Inception or fcd by a classifier, takes
-``num``, how many samples, and may have another network than the dataset's own: ``backbone``, as
-``experiments.evaluate`` takes it. A measure of the system's own, such as a VAE's ``elbo``, takes ``split``,
-the real samples it is measured on, where they are not those of training.
+The fields of the section are ``every`` and ``metric``. A metric of images, which is fid with Inception or
+fcd with a classifier, also takes ``num``, the number of samples. It may take ``backbone``, as in
+``experiments.evaluate``, to replace the dataset's own network. A measure that the system defines, such as
+the ``elbo`` of a VAE, may take ``split``, the split of the real samples if it is not the one for training.
 """
 
 import json
@@ -32,20 +32,20 @@ from jaxgan.state import GANState
 from jaxgan.steps import GAN, Measure
 
 FILE, BEST, RECEIPT = "scores.jsonl", "best", "scores_receipt.json"
-IMAGE_METRICS = {"classifier": "fcd", "inception": "fid"}  # by the kind of the network
+IMAGE_METRICS = {"classifier": "fcd", "inception": "fid"}  # Metric of images by the kind of the network.
 FIELDS = ("every", "metric", "num")
 
 
 def check(config: ConfigDict) -> None:
-    """Refuses a section ``score`` that cannot be met; a config may have none.
+    """Validates the section ``score`` of a config, which may be absent.
 
     Raises:
-      SetupError: a field is missing, unknown or out of range, or the data or the network has no such score.
+      SetupError: A field is missing, unknown or out of range, or the data or the network has no such score.
     """
     if "score" not in config:
         return
-    own = _measure(config)
-    points = config.data.name in data.PROBLEMS
+    own, spec = _measure(config), derived.spec_of(config)
+    points = not spec.images
     fields = FIELDS[:2] if points or own else FIELDS
     known = (*fields, "split") if own else fields if points else (*fields, "backbone")
     for name in config.score:
@@ -62,32 +62,37 @@ def check(config: ConfigDict) -> None:
     if own:
         data.open_spec(**_scored_data(config))
         return
-    if "real" not in derived.spec_of(config).fields:
+    if "real" not in spec.fields:
         raise SetupError(
             f"score.metric {config.score.get('metric')}: {config.data.name} has no samples called real to"
-            " hold those of the system against; give a measure of the system's own"
+            " compare those of the system with; give a measure of the system's own"
         )
     valid = tuple(member_scores.MEANINGS if points else IMAGE_METRICS.values())
     if config.score.metric not in valid:
         raise unknown("score.metric", config.score.metric, valid)
     if not points:
-        _check_backbone(config)
-    elif config.score.metric in member_scores.OF_MODES and data.make_problem(**config.data).modes is None:
-        raise SetupError(f"score.metric {config.score.metric}: {config.data.name} has no modes; give w1")
+        _check_backbone(config, spec)
+        return
+    section = config.data
+    while section.name == "zipped":  # The samples called real are those of the part called real.
+        section = section.real
+    if config.score.metric in member_scores.OF_MODES and data.make_problem(**section).modes is None:
+        raise SetupError(f"score.metric {config.score.metric}: {section.name} has no modes; give w1")
 
 
 def _measure(config: ConfigDict) -> Measure | None:
-    """Returns the measure of its own that a system is to be scored by, if it is one."""
+    """Returns the system's own measure that ``score.metric`` names; None if it is another metric."""
     return build.build(config).measures.get(config.score.get("metric"))
 
 
 def _scored_data(config: ConfigDict) -> dict[str, Any]:
+    """Returns the fields of the real samples on which a system's own measure is computed."""
     split = config.score.get("split")
     return {**config.data, **({"split": split} if split else {})}
 
 
 def _backbone(config: ConfigDict) -> str:
-    """The network that images are scored with: the one given, else the dataset's own."""
+    """Returns the network to score images with: ``score.backbone``, or else the dataset's own network."""
     given = config.score.get("backbone")
     if given:
         return given
@@ -100,28 +105,31 @@ def _backbone(config: ConfigDict) -> str:
         ) from error
 
 
-def _check_backbone(config: ConfigDict) -> None:
+def _check_backbone(config: ConfigDict, spec: data.Spec) -> None:
+    """Validates the network to score images with.
+
+    Raises:
+      SetupError: There is no such network, or it does not fit the metric or the images.
+    """
     given, metric = _backbone(config), config.score.metric
     if not isinstance(given, str):
         raise SetupError(f"config field score.backbone is {given!r}: give a file or classifier-DATASET")
-    kind = backbones.kind(given)
+    try:
+        kind = backbones.kind(given)
+    except SetupError as error:
+        raise SetupError(f"config field score.backbone: {error}") from error
     if metric != IMAGE_METRICS[kind]:
         raise SetupError(
             f"score.metric {metric} is not made with {given}: give {IMAGE_METRICS[kind]}, or another"
             " score.backbone, for fid a file of Inception's weights"
         )
     if kind == "inception":
-        if not Path(given).is_file():
-            raise SetupError(
-                f"config field score.backbone: there is no file {given}: give one of Inception's weights as"
-                " experiments.inception writes them, or classifier-DATASET"
-            )
         return
-    name = given.removeprefix(backbones.PREFIX)
-    if name not in classifiers.DATASETS:
+    name = backbones.dataset_of(given)
+    if name is not None and name not in classifiers.DATASETS:
         raise unknown("score.backbone", given, [backbones.PREFIX + known for known in classifiers.DATASETS])
-    if (shape := derived.spec_of(config).shape) != classifiers.SHAPE:
-        ours, theirs = ("×".join(map(str, sides)) for sides in (shape, classifiers.SHAPE))
+    if spec.shape != classifiers.SHAPE:
+        ours, theirs = ("×".join(map(str, sides)) for sides in (spec.shape, classifiers.SHAPE))
         raise SetupError(
             f"score.metric {metric}: the images are {ours}, {given} takes {theirs}: give fid and a file of"
             " Inception's weights as score.backbone"
@@ -129,12 +137,12 @@ def _check_backbone(config: ConfigDict) -> None:
 
 
 class Score(NamedTuple):
-    """How a run's states are scored.
+    """The score of a run's states.
 
     Attributes:
-      of: the score of a state.
-      more_is_better: whether the best score is the highest.
-      receipt: what it is made with, as JSON; empty where the config alone says it.
+      of: Function that returns the score of a state.
+      more_is_better: Whether the best score is the highest.
+      receipt: Settings of the score, as JSON; empty if the config alone determines them.
     """
 
     of: Callable[[GANState], float]
@@ -143,7 +151,16 @@ class Score(NamedTuple):
 
 
 def make_score(config: ConfigDict, gan: GAN, source: data.Source) -> Score:
-    """The score that a config's section ``score`` asks for; a network is trained here if need be."""
+    """Makes the score of a config's section ``score``; trains a network if the score needs one.
+
+    Args:
+      config: Config of the run, with a section ``score``.
+      gan: System to be scored.
+      source: Source of the training data.
+
+    Returns:
+      The score.
+    """
     metric = config.score.metric
     if metric in gan.measures:
         scored_on = data.open_source(**_scored_data(config))
@@ -184,15 +201,15 @@ def make_score(config: ConfigDict, gan: GAN, source: data.Source) -> Score:
 
 
 def check_receipt(directory: Path, receipt: Mapping[str, Any], start: int) -> None:
-    """Refuses to go on with scores that do not compare with those that a run has.
+    """Checks that new scores are comparable with the scores that a run already has.
 
     Args:
-      directory: the run's.
-      receipt: of the scores to come.
-      start: the step it continues from.
+      directory: Work directory of the run.
+      receipt: Receipt of the new scores.
+      start: Step from which the run continues.
 
     Raises:
-      SetupError: those up to that step, or that of the best checkpoint, were made with something else.
+      SetupError: The scores up to ``start``, or the score of the best checkpoint, have another receipt.
     """
     path, made_with = directory / FILE, directory / RECEIPT
     kept = path.exists() and any(line["step"] <= start for line in workdir.read_lines(path))
@@ -202,22 +219,23 @@ def check_receipt(directory: Path, receipt: Mapping[str, Any], start: int) -> No
     earlier = workdir.read_json(made_with) if made_with.exists() else {}
     if differs := workdir.differences(earlier, receipt):
         raise SetupError(
-            f"the scores in {path} do not compare with those to come ({differs}): remove {FILE} and {BEST}/"
-            " there to score from here on, or give what they were made with"
+            f"the scores in {path} are not comparable with new ones ({differs}): remove {FILE} and {BEST}/"
+            " there to score from here on, or give the earlier settings"
         )
 
 
 class Progress:
-    """Scores a run as it goes on, writes the scores down, and keeps the checkpoint of the best.
+    """Writer of a run's scores, which also keeps the checkpoint with the best score.
 
     Args:
-      config: the run's, with a section ``score``.
-      score: from :func:`make_score`.
-      directory: the run's.
-      start: the step it continues from; what was scored after it is forgotten, and will be the same again.
+      config: Config of the run, with a section ``score``.
+      score: Score from :func:`make_score`.
+      directory: Work directory of the run.
+      start: Step from which the run continues. Later scores are removed; the run computes them again, with
+        the same values.
 
     Raises:
-      SetupError: the run has scores that were made with something else, see :func:`check_receipt`.
+      SetupError: The run has scores with another receipt, see :func:`check_receipt`.
     """
 
     def __init__(self, config: ConfigDict, score: Score, directory: Path, start: int):
@@ -235,7 +253,7 @@ class Progress:
         self._manager = checkpoint.open_manager(directory / BEST, keep=1)
 
     def improves(self, value: float | None) -> bool:
-        """Whether a score is better than all before; it then is the best."""
+        """Returns whether a score is better than all earlier ones, and if so remembers it as the best."""
         if value is None or math.isnan(value):
             return False
         if math.isnan(self._best) or (value > self._best if self._more_is_better else value < self._best):
@@ -244,12 +262,18 @@ class Progress:
         return False
 
     def __call__(self, step: int, state: GANState, info: dict[str, object]) -> dict[str, float]:
-        """Scores a state that has settled; returns the score by its name."""
+        """Scores the state of a step and returns the score by its name.
+
+        Args:
+          step: Step of the state.
+          state: State to score.
+          info: Facts to save with the checkpoint of the best score.
+        """
         value = self._score(state)
-        # A killed run may have kept a later one already: the same that this one will come to.
+        # A killed run may have saved this step already, with the same state.
         if self.improves(value) and step not in self._manager.all_steps():
             checkpoint.save(self._manager, state, info)
-            # A run that goes on believes the lines: none may tell of a best that was not kept.
+            # A resumed run trusts the file of scores, so the checkpoint is completed before its line.
             self._manager.wait_until_finished()
         with self._path.open("a") as file:
             file.write(
@@ -258,5 +282,5 @@ class Progress:
         return {self._metric: value}
 
     def close(self) -> None:
-        """Waits for what is being written."""
+        """Waits until all checkpoints are written."""
         self._manager.close()

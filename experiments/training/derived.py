@@ -1,55 +1,65 @@
-"""Values that follow from a config's fields."""
+"""Values that follow from the fields of a config."""
 
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
+from experiments.training import named_parts
 from jaxgan import data, schedules
-from jaxgan.errors import SetupError
 
 
-def switched_on(penalty: ConfigDict) -> bool:
-    """Returns whether a penalty is part of the program."""
-    # A traced weight is one of a population's; a weight of 0 leaves its penalty out of the program.
+def as_builtin(value: Any) -> Any:
+    """Converts a section of a config to a dict, and returns any other value unchanged."""
+    return value.to_dict() if isinstance(value, ConfigDict) else value
+
+
+def has_weight(penalty: ConfigDict) -> bool:
+    """Returns whether a penalty has a weight other than 0 and so is part of the program."""
+    # The weight of a population's member may be traced. A weight that is traced is never 0.
     weight = penalty.get("weight")
     return isinstance(weight, jax.Array | ConfigDict) or bool(weight)
 
 
 def ema_decay(config: ConfigDict) -> Any:
-    """Returns the decay of the averages, a number or a schedule of the step."""
-    return schedules.build(plain(config.ema_decay), "ema_decay")
+    """Returns the decay of the averaged weights, a number or a schedule of the step."""
+    return schedules.build(as_builtin(config.ema_decay), "ema_decay")
 
 
 def data_seed(config: ConfigDict) -> int:
-    """Returns the seed of the batches: ``data.seed`` where a config gives one, for runs to share."""
+    """Returns the seed of the batches: ``data.seed``, which runs may share, or else ``seed``."""
     return config.data.get("seed", config.seed)
 
 
 def spec_of(config: ConfigDict) -> data.Spec:
-    """Returns what is known of a config's data before it is opened.
+    """Returns the spec of a config's data, without opening the data.
 
     Raises:
-      SetupError: there are no such data, or they lack a field such as their size.
+      SetupError: The data does not exist, or a field that it needs, such as its size, is missing.
     """
     return data.open_spec(**config.data)
 
 
-def plain(value: Any) -> Any:
-    """Returns a section of a config as a dict, and any other value as it is."""
-    return value.to_dict() if isinstance(value, ConfigDict) else value
+def batch_stream(config: ConfigDict, source: data.Source) -> Any:
+    """Returns the raw batches of a source, a ``MapDataset`` whose element t is the batch of step t."""
+    return source.batches(
+        seed=data_seed(config), n_critic=max(config.n_critic, 1), batch_size=config.batch_size
+    )
 
 
-def sections(config: ConfigDict, name: str) -> ConfigDict:
-    """A config's section of sections, empty if it has none.
+def network_fields(config: ConfigDict, spec: data.Spec) -> dict[str, Any]:
+    """Returns the fields of networks that follow from the rest of a config, by name.
 
-    Raises:
-      SetupError: it is something else, or what is in it.
+    Args:
+      config: Config of a run or a stage.
+      spec: Spec of its data.
     """
-    found = config.get(name, ConfigDict())
-    if not isinstance(found, ConfigDict):
-        raise SetupError(f"config field {name} is {found!r}: give a section of them by name")
-    for field, value in found.items():
-        if not isinstance(value, ConfigDict):
-            raise SetupError(f"config field {name}.{field} is {value!r}: give a section of its fields")
-    return found
+    fields: dict[str, Any] = {
+        "shape": spec.shape,
+        "dtype": named_parts.DTYPES[config.dtype],
+        "classes": spec.classes,
+        "latent_dim": config.get("latent", {}).get("dim"),
+    }
+    if spec.images:
+        fields |= {"size": spec.shape[0], "channels": spec.shape[-1]}
+    return fields

@@ -1,4 +1,4 @@
-"""What a system's factory takes, read from its signature."""
+"""Signatures of system factories, which declare what a system needs from a config."""
 
 import inspect
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def factory_of(config: ConfigDict) -> Callable[..., GAN]:
     """Returns the factory of a config's system.
 
     Raises:
-      SetupError: there is no system of that name.
+      SetupError: There is no system of that name.
     """
     if config.gan.name not in gans.SYSTEMS:
         error = unknown("gan.name", config.gan.name, gans.SYSTEMS)
@@ -25,12 +25,17 @@ def factory_of(config: ConfigDict) -> Callable[..., GAN]:
 
 
 def signature(factory: Callable[..., Any]) -> inspect.Signature:
-    """Returns a factory's signature, its annotations evaluated where its file left them as text."""
+    """Returns the signature of a factory, with annotations that are strings evaluated."""
     return inspect.signature(factory, eval_str=True)
 
 
+def takes(factory: Callable[..., GAN], name: str) -> bool:
+    """Returns whether a factory has a parameter of that name."""
+    return name in signature(factory).parameters
+
+
 def roles(factory: Callable[..., GAN]) -> list[str]:
-    """Returns the roles that a system needs networks for: its parameters that are modules."""
+    """Returns the roles that a system needs networks for: its parameters of type ``nn.Module``."""
     return [
         name
         for name, parameter in signature(factory).parameters.items()
@@ -38,11 +43,6 @@ def roles(factory: Callable[..., GAN]) -> list[str]:
     ]
 
 
-def takes(factory: Callable[..., GAN], name: str) -> bool:
-    """Whether a factory has a parameter of that name."""
-    return name in signature(factory).parameters
-
-
 def players(factory: Callable[..., GAN]) -> list[str]:
-    """Returns the players of a system that have an optimiser."""
+    """Returns the players of a system: those with a parameter for an optimiser, such as ``critic_tx``."""
     return [name for name in ("generator", "critic") if takes(factory, f"{name}_tx")]

@@ -1,4 +1,4 @@
-"""The one training loop, of runs and of groups of a sweep."""
+"""The training loop of runs and of groups of a sweep."""
 
 import time
 from collections import deque
@@ -15,17 +15,18 @@ from jaxgan.stages import Stage, stage_of
 
 PyTree = Any
 
-# Steps dispatched before the host waits for one. The device never idles, and a signal is not kept waiting.
+# The host waits for a step once this many later steps are dispatched, so that the device always has work
+# and a signal still takes effect soon.
 AHEAD = 2
 
 
 class NotFiniteError(Exception):
-    """A loss or a gradient is no longer a number; the message names the step and the player."""
+    """A loss or gradient that is not finite; the message names the step and the player."""
 
 
 def last_good(manager: checkpoint.Manager) -> str:
-    """Returns the newest checkpoint on disk, for a run that has failed."""
-    # Should the saving itself have failed, then that is the failure being reported.
+    """Returns the path of the newest checkpoint on disk, or ``"none"``, for the message of a failed run."""
+    # If saving a checkpoint failed, that failure is already being reported.
     with suppress(Exception):
         manager.wait_until_finished()
     manager.reload()
@@ -36,17 +37,17 @@ def last_good(manager: checkpoint.Manager) -> str:
 def restore(
     manager: checkpoint.Manager, abstract_at: Callable[[int], PyTree]
 ) -> checkpoint.Restored | None:
-    """Reads the newest whole checkpoint; says of damaged ones that they are set aside, and does so.
+    """Restores the newest checkpoint that can be read; reports damaged checkpoints and sets them aside.
 
     Args:
-      manager: of the checkpoints.
-      abstract_at: the shapes of the state in the checkpoint of a step.
+      manager: Manager of the checkpoints.
+      abstract_at: Function from a step to the shapes of the state in its checkpoint.
 
     Returns:
-      The checkpoint, None if there is none.
+      The restored checkpoint; None if there are no checkpoints.
 
     Raises:
-      SetupError: there are checkpoints and none can be read.
+      SetupError: There are checkpoints, and none can be read.
     """
     restored, damaged = checkpoint.restore(manager, abstract_at)
     for item in damaged:
@@ -58,11 +59,11 @@ def restore(
 
 
 class Event(NamedTuple):
-    """Something that is done at some steps.
+    """An action at some steps of training, such as logging.
 
     Attributes:
-      due: whether it is done at a step; at the last one it is always done.
-      act: ``act(step, state, metrics)``, the state on devices and settled, the metrics on the host.
+      due: Function from a step to whether the action is due. Every action is due at the last step.
+      act: ``act(step, state, metrics)``, with the computed state on devices and the metrics on the host.
     """
 
     due: Callable[[int], bool]
@@ -70,16 +71,20 @@ class Event(NamedTuple):
 
 
 class Program(NamedTuple):
-    """What is trained.
+    """A program for the training loop.
+
+    A program has its state in two forms: as checkpoints hold it, and as the steps of its stages take it on
+    the devices.
 
     Attributes:
-      stages: in order. Their ``init`` and ``carry`` deal in what a checkpoint holds.
-      place: puts what a checkpoint holds on the devices, as a stage's step takes it.
-      collect: ``collect(step, state)``, what a checkpoint holds, of a state on the devices.
-      check: ``check(step, metrics)``, raises NotFiniteError if the program cannot go on.
-      events: done in this order.
-      checkpoint_every: steps between checkpoints.
-      info: ``info(seconds)``, what a checkpoint says besides its state, after so many seconds of training.
+      stages: Stages in order. ``init`` and ``carry`` of a stage use the form of checkpoints.
+      place: Converts a state from the form of checkpoints to that on the devices.
+      collect: ``collect(step, state)``, converts a state on the devices to the form of checkpoints.
+      check: ``check(step, metrics)``, raises NotFiniteError if training cannot continue.
+      events: Events, whose actions run in this order.
+      checkpoint_every: Steps between checkpoints.
+      info: ``info(seconds)``, returns the values that a checkpoint records besides the state, given the
+        seconds of training.
     """
 
     stages: Sequence[Stage]
@@ -92,12 +97,12 @@ class Program(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """What training came to.
+    """Result of training.
 
     Attributes:
-      state: the last one, on the devices.
-      state_sha256: hash of its checkpoint.
-      seconds: of training, over all processes of the run.
+      state: Last state, on the devices.
+      state_sha256: Hash of the checkpoint of the last state.
+      seconds: Seconds of training, over all processes of the run.
     """
 
     state: PyTree
@@ -119,18 +124,21 @@ def train(
     """Trains a program from a state to the end of its last stage.
 
     Args:
-      program: what is trained.
-      manager: its checkpoints.
-      restored: the checkpoint that the state came from, None at the start.
-      state: where to begin, on the devices; it is donated.
-      signals: those received; at the first the loop saves and stops.
-      seconds: of training before.
-      title: how a failure's message begins.
-      advice: what a failure of numbers is to be met with.
+      program: Program to train.
+      manager: Manager of its checkpoints.
+      restored: Checkpoint that ``state`` comes from; None for a new run.
+      state: State to start from, on the devices. It is donated.
+      signals: Signals received so far. When there is one, the loop saves the state and stops.
+      seconds: Seconds of training in earlier processes.
+      title: Start of the message of a failure.
+      advice: End of the message when a loss or gradient is not finite.
+
+    Returns:
+      The last state, and the hash of its checkpoint.
 
     Raises:
-      RunFailed: it cannot go on; the message names the step and the last good checkpoint.
-      Stopped: by a signal; the state is saved.
+      RunFailed: Training cannot continue. The message names the step and the last good checkpoint.
+      Stopped: A signal was received, and the state has been saved.
     """
     untils = [stage.until for stage in program.stages]
     step = int(restored.state.step) if restored else 0
@@ -140,12 +148,12 @@ def train(
     values: Mapping[str, Any] = {}
 
     def settle() -> None:
-        """Waits for all dispatched steps and checks what they came to."""
+        """Waits for all dispatched steps and checks their metrics."""
         nonlocal values
         fetched = jax.device_get([metrics for _, metrics in pending])
-        for (at, _), found in zip(pending, fetched, strict=True):
-            values = found
-            program.check(at, found)
+        for (at, _), metrics in zip(pending, fetched, strict=True):
+            values = metrics
+            program.check(at, metrics)
         pending.clear()
 
     def save() -> None:
@@ -177,12 +185,12 @@ def train(
             number += 1
             following = program.stages[number]
             assert following.carry is not None
-            # A signal that comes while the next stage begins finds the state before any carry saved.
+            # The state is saved before the carry, because a signal may come while the next stage starts.
             if step != saved_step:
                 save()
             state = program.place(following.carry(program.collect(step, state), following.init()))
         settle()
-        if step < untils[-1] and step != saved_step:  # a signal has ended the loop early
+        if step < untils[-1] and step != saved_step:  # A signal ended the loop early.
             save()
         manager.wait_until_finished()
     except NotFiniteError as error:

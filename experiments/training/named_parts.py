@@ -1,10 +1,11 @@
-"""What the names in a config stand for, as explicit tables."""
+"""Tables of the parts that a config selects by name."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
 
+from jaxgan import penalties, regularizers
 from jaxgan.errors import unknown
 from jaxgan.remedies.history import historical_averaging
 from jaxgan.remedies.pairs import one_sided_label_smoothing, top_k
@@ -13,7 +14,7 @@ from jaxgan.steps import GAN
 from jaxgan.views import noise
 from jaxgan.views import pool as pools
 
-# Fields and sections that a config may lack.
+# Fields and sections that a config may leave out.
 OPTIONAL = (
     "accumulate",
     "augment",
@@ -26,16 +27,28 @@ OPTIONAL = (
     "stages",
 )
 
-# What models compute in; parameters, moments, losses and samples are float32 in either.
+# Models compute in this type. Parameters, moments, losses and samples are always float32.
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 PARALLEL = ("jit", "pmap")
-PATH_LENGTH = "path_length"  # the one penalty that is on the generator
+
+# The signature of each function declares which fields the section of that name has.
+PATH_LENGTH = "path_length"  # The only penalty on the generator.
+PENALTIES: Mapping[str, Callable[..., Any]] = {
+    "gradient_penalty": penalties.gradient_penalty,
+    "dragan": penalties.dragan_penalty,
+    "r1": penalties.r1_penalty,
+    "r2": penalties.r2_penalty,
+    PATH_LENGTH: regularizers.path_length,
+}
 AUGMENTATIONS: Mapping[str, Callable[..., Any]] = {"instance_noise": noise.instance_noise}
 POOLS: Mapping[str, Callable[..., pools.Pool]] = {"replay": pools.replay, "history": pools.history}
-# By name, each function annotated with its fields. From loss pair to loss pair, or to one at each step:
-PAIRS: Mapping[str, Callable[..., Any]] = {"label_smoothing": one_sided_label_smoothing, "top_k": top_k}
-# From GAN to GAN, innermost first: what the last changes, those before it see.
-GAMES: Mapping[str, Callable[..., GAN]] = {
+# Each of these maps a loss pair to another one, or to a function of the step that returns one.
+LOSS_REMEDIES: Mapping[str, Callable[..., Any]] = {
+    "label_smoothing": one_sided_label_smoothing,
+    "top_k": top_k,
+}
+# Each of these maps a GAN to another one. They are applied in this order, the first one innermost.
+GAN_REMEDIES: Mapping[str, Callable[..., GAN]] = {
     "historical_averaging": historical_averaging,
     "unrolled": unrolled,
 }
@@ -45,9 +58,9 @@ def remedy_of(name: str) -> Callable[..., Any]:
     """Returns the remedy of a name.
 
     Raises:
-      SetupError: there is none.
+      SetupError: There is no such remedy.
     """
-    known = {**PAIRS, **GAMES}
-    if name not in known:
-        raise unknown("remedy", name, known)
-    return known[name]
+    remedies = {**LOSS_REMEDIES, **GAN_REMEDIES}
+    if name not in remedies:
+        raise unknown("remedy", name, remedies)
+    return remedies[name]

@@ -1,4 +1,4 @@
-"""Runs that differ in numbers only, trained as one program."""
+"""Populations: runs that differ only in numbers, trained as one program."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,41 +19,47 @@ Array = jax.Array
 PyTree = Any
 
 
-def traceable(config: ConfigDict) -> set[str]:
-    """Returns the names of a config's numbers that only enter arithmetic, which a population may trace.
+def traceable_fields(config: ConfigDict) -> set[str]:
+    """Returns the fields of a config that a population may trace, because they only enter arithmetic.
 
-    They are the seed, and the floats that a function's signature declares as traced. A weight of 0 leaves
-    its penalty out of the program, and is part of the program's shape.
+    These are the seed, the floats of penalties and optimisers, and the floats that the signature of a
+    function declares as traced, except floats of 0: a weight of 0 leaves its penalty out, which makes
+    another program.
+
+    Args:
+      config: Config of a run.
+
+    Returns:
+      The dotted names of the fields.
     """
-    taking: dict[str, Callable[..., Any]] = {"gan": factories.factory_of(config)}
+    functions: dict[str, Callable[..., Any]] = {"gan": factories.factory_of(config)}
     for name in config.get("augment", {}):
-        taking[f"augment.{name}"] = named_parts.AUGMENTATIONS[name]
+        functions[f"augment.{name}"] = named_parts.AUGMENTATIONS[name]
     if "pool" in config:
-        taking["pool"] = named_parts.POOLS[config.pool.name]
+        functions["pool"] = named_parts.POOLS[config.pool.name]
     for name in config.get("remedies", {}):
-        taking[f"remedies.{name}"] = named_parts.remedy_of(name)
-    names = {"seed", "ema_decay"}
-    for section, function in taking.items():
-        names |= {f"{section}.{name}" for name, kind in hyper.kinds(function).items() if kind.traced}
-    found = set()
-    for name, value in flatten(config).items():
+        functions[f"remedies.{name}"] = named_parts.remedy_of(name)
+    declared = {"ema_decay"}
+    for section, function in functions.items():
+        declared |= {f"{section}.{name}" for name, kind in hyper.kinds(function).items() if kind.traced}
+
+    def is_traceable(name: str, value: Any) -> bool:
         section = name.rpartition(".")[0]
-        penalty = section.startswith("penalties.") and section.count(".") == 1 and value != 0
-        optimizer = section.startswith("optimizers.") and section.count(".") == 1
-        if name == "seed" or (
-            isinstance(value, float) and value != 0 and (name in names or penalty or optimizer)
-        ):
-            found.add(name)
-    return found
+        # All floats of penalties and optimisers are traceable, but not those of schedules within them.
+        is_own = section.startswith(("penalties.", "optimizers.")) and section.count(".") == 1
+        return isinstance(value, float) and value != 0 and (name in declared or is_own)
+
+    return {name for name, value in flatten(config).items() if name == "seed" or is_traceable(name, value)}
 
 
 class Member(flax.struct.PyTreeNode):
-    """One run; in a population every array has an axis of members before its own.
+    """One run. In a population, every array has a leading axis of members.
 
     Attributes:
-      state: the game's. One that failed stays as it was before the step it failed in, but for its clocks.
-      values: by field, the numbers it does not share with the others.
-      failed: int32, the step whose loss or gradient was not finite, 0 for none.
+      state: State of the system. The state of a member that failed stays as it was before the step in which
+        the member failed, except for its clocks.
+      values: Numbers in which members differ, by dotted names of fields.
+      failed: int32 step whose loss or gradient was not finite; 0 if there is none.
     """
 
     state: GANState
@@ -62,11 +68,11 @@ class Member(flax.struct.PyTreeNode):
 
 
 class Population(flax.struct.PyTreeNode):
-    """What a checkpoint of a population holds.
+    """Contents of a checkpoint of a population.
 
     Attributes:
-      step: steps done, int32.
-      members: all of them.
+      step: int32 number of steps done.
+      members: All members.
     """
 
     step: Array
@@ -77,9 +83,10 @@ class Group(NamedTuple):
     """Configs that share a program.
 
     Attributes:
-      config: the first one's.
-      values: by field, (P,) numbers in which they differ; the seed is always among them.
-      indices: each one's place in the list that was grouped.
+      config: Config of the first member.
+      values: (P,) numbers in which the configs differ, by dotted names of fields. The seed is always among
+        them.
+      indices: Index of each config in the sequence that was grouped.
     """
 
     config: ConfigDict
@@ -87,18 +94,25 @@ class Group(NamedTuple):
     indices: tuple[int, ...]
 
 
-def group(configs: Sequence[ConfigDict]) -> list[Group]:
-    """Puts configs together that differ in traceable numbers only, in the order they first appear in."""
-    found: dict[tuple[Any, ...], list[int]] = {}
+def group_configs(configs: Sequence[ConfigDict]) -> list[Group]:
+    """Groups configs that differ only in traceable numbers.
+
+    Args:
+      configs: Configs of runs.
+
+    Returns:
+      The groups, in the order in which the first config of each appears.
+    """
     flat = [flatten(config) for config in configs]
-    traced = [traceable(config) for config in configs]
+    traced = [traceable_fields(config) for config in configs]
+    indices_by_program: dict[tuple[Any, ...], list[int]] = {}
     for i, fields in enumerate(flat):
-        shape = tuple(
+        program = tuple(
             (name, None if name in traced[i] else repr(value)) for name, value in sorted(fields.items())
         )
-        found.setdefault(shape, []).append(i)
+        indices_by_program.setdefault(program, []).append(i)
     groups = []
-    for indices in found.values():
+    for indices in indices_by_program.values():
         values = {}
         for name in flat[indices[0]]:
             column = [flat[i][name] for i in indices]
@@ -108,16 +122,16 @@ def group(configs: Sequence[ConfigDict]) -> list[Group]:
     return groups
 
 
-class Functions(NamedTuple):
-    """One member's functions, for a population to map.
+class MemberFunctions(NamedTuple):
+    """Functions of one member, which a population maps over its members.
 
     Attributes:
-      init: ``init(values)``, the member at the start.
-      step: ``step(member, batch) -> (member, metrics)``, a step of ``train_step`` on a prepared batch; if
-        it comes to a loss or gradient that is not finite, the member stays as it was for good, but for its
-        clocks, and its metrics are NaN.
-      gan: the system with the first member's numbers: for what is the same in all of them.
-      gan_of: ``gan_of(member)``, its system with its own numbers, and its state, traceable.
+      init: ``init(values)``, initialises the member.
+      step: ``step(member, batch) -> (member, metrics)``, a step of ``train_step`` on a prepared batch. Once
+        a loss or gradient of the member is not finite, its state stays as it was, except for its clocks,
+        and its metrics are NaN.
+      gan: System with the numbers of the first member, for properties that all members share.
+      gan_of: ``gan_of(member)``, returns the system with the member's numbers, and its state; traceable.
     """
 
     init: Callable[[Mapping[str, Array]], Member]
@@ -126,19 +140,17 @@ class Functions(NamedTuple):
     gan_of: Callable[[Member], tuple[GAN, GANState]]
 
 
-def functions(stage: staging.StageConfig, source: data.Source) -> Functions:
-    """Returns the functions of the members that a config stands for.
+def member_functions(stage: staging.StageConfig, source: data.Source) -> MemberFunctions:
+    """Returns the functions of one member of a group.
 
     Args:
-      stage: of a group's config, the only one or one of several.
-      source: its data.
+      stage: Stage of the group's config.
+      source: Open data of the stage.
     """
 
     config = stage.config
-    stream = source.batches(
-        seed=derived.data_seed(config), n_critic=max(config.n_critic, 1), batch_size=config.batch_size
-    )
-    raw = stream[0]  # all members share their batches, and a source reads them outside of any trace
+    # Members share their batches. The source is read here, because it cannot be read inside a trace.
+    raw = derived.batch_stream(config, source)[0]
 
     def init(values: Mapping[str, Array]) -> Member:
         own = stage.with_values(values)
@@ -159,7 +171,7 @@ def functions(stage: staging.StageConfig, source: data.Source) -> Functions:
         going = (member.failed == 0) & finite
 
         def keep(path: tuple[Any, ...], now: Array, before: Array) -> Array:
-            # All members share their clocks, whether they go on or not; keys never change.
+            # Clocks are the same for all members, including those that failed, and keys never change.
             return now if is_key(now) or parallel.is_clock(path) else jnp.where(going, now, before)
 
         failed = jnp.where((member.failed == 0) & ~finite, old.step + 1, member.failed)
@@ -170,11 +182,11 @@ def functions(stage: staging.StageConfig, source: data.Source) -> Functions:
     def gan_of(member: Member) -> tuple[GAN, GANState]:
         return build.build(stage.with_values(member.values)), member.state
 
-    return Functions(init, step, build.build(config), gan_of)
+    return MemberFunctions(init, step, build.build(config), gan_of)
 
 
 def pad_members(members: PyTree, devices: int) -> PyTree:
-    """Adds copies of the last member until so many devices can share all evenly.
+    """Appends copies of the last member until the number of members is a multiple of ``devices``.
 
     >>> pad_members(jnp.arange(5), 4).tolist()
     [0, 1, 2, 3, 4, 4, 4, 4]

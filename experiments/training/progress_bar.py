@@ -42,7 +42,7 @@ class ProgressBar:
         now = time.monotonic()
         steps = (step - self._step) / max(now - self._time, 1e-9)
         self._step, self._time = step, now
-        # The first interval includes the compilation, so that the estimate restarts with the second.
+        # The first interval includes the compilation, so the estimate restarts with the second.
         self._rate = steps if self._rate < steps / 4 else 0.7 * self._rate + 0.3 * steps
         left = (self._config.num_steps - step) / max(self._rate, 1e-9)
         eta = f"{int(left) // 3600}:{int(left) // 60 % 60:02}:{int(left) % 60:02}"

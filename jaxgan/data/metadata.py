@@ -85,7 +85,7 @@ def read(path: Path, names: Sequence[str]) -> Metadata:
       The metadata of these pictures, in the order of ``names``.
 
     Raises:
-      SetupError: The file is not such a table, two rows are of the same picture, or there are attributes
+      SetupError: The file is not such a table, two rows belong to the same picture, or there are attributes
         and a picture has no row.
     """
     header, rows = _read(path)

@@ -1,8 +1,8 @@
-"""Where batches come from: a grain ``MapDataset`` whose element t is step t's batch.
+"""Sources of batches, each a grain ``MapDataset`` whose element t is the batch of step t.
 
-Random access makes a batch a pure function of (seed, t): a resumed run asks for the steps it lacks and
-needs no iterator state. What is cheap is done inside the compiled step, by ``prepare``: images travel as
-uint8, and problems travel as the numbers of their samples.
+Random access makes a batch a pure function of (seed, t), so a resumed run reads the batches of its
+remaining steps and needs no iterator state. Cheap work is done inside the compiled step by ``prepare``:
+images reach the device as uint8, and samples of problems as the numbers from which they are drawn.
 """
 
 import functools
@@ -20,17 +20,22 @@ from jaxgan.latents import row_keys
 
 Array = jax.Array
 
-ENDLESS = 2**48  # samples
+ENDLESS = 2**48  # Number of samples of a stream without end.
+
+
+def is_image_shape(shape: tuple[int, ...]) -> bool:
+    """Returns whether a sample of this shape is an image, (H, W, C)."""
+    return len(shape) == 3
 
 
 class Spec(NamedTuple):
-    """What a source's batches look like, known before its data is opened.
+    """The fields of a source's batches, known before its data is opened.
 
     Attributes:
-      fields: by name, the shape of one sample and the dtype of every field of a prepared batch. There is
-        always ``row``, of shape () and type int32; usually there is ``real``.
-      classes: how many classes ``labels`` takes; None where there are no labels, or nobody knows.
-      attributes: the names of the columns of the field ``attributes``; empty where there is none.
+      fields: Shape of one sample and dtype of every field of a prepared batch, by name. There is always
+        ``row``, of shape () and type int32, and usually ``real``.
+      classes: Number of classes of ``labels``; None if there are no labels or their number is not known.
+      attributes: Names of the columns of the field ``attributes``; empty if there is no such field.
     """
 
     fields: Mapping[str, jax.ShapeDtypeStruct]
@@ -39,17 +44,17 @@ class Spec(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one sample: of ``real``, or of the first float field where there is no ``real``."""
+        """The shape of one sample of ``real``, or of the first float field if there is no ``real``."""
         floats = [x for x in self.fields.values() if jnp.issubdtype(x.dtype, jnp.floating)]
         return tuple((self.fields["real"] if "real" in self.fields else floats[0]).shape)
 
     @property
     def images(self) -> bool:
-        """Whether the samples are images, (H, W, C); points are not."""
-        return len(self.shape) == 3
+        """Whether the samples are images, of shape (H, W, C), and not points."""
+        return is_image_shape(self.shape)
 
     def zeros(self, *axes: int) -> dict[str, Array]:
-        """A batch of zeros with these leading axes, e.g. ``zeros(n_critic, batch_size)``."""
+        """Returns a batch of zeros with leading axes such as ``zeros(n_critic, batch_size)``."""
         return {name: jnp.zeros((*axes, *x.shape), x.dtype) for name, x in self.fields.items()}
 
 
@@ -60,13 +65,13 @@ def make_spec(
     classes: int | None = None,
     attributes: tuple[str, ...] = (),
 ) -> Spec:
-    """Makes the spec of a source of one kind of sample.
+    """Makes the spec of a source whose samples are called ``real``.
 
     Args:
-      shape: of ``real``, float32.
-      labelled: whether there is a field ``labels``.
-      classes: how many classes it takes, if that is known.
-      attributes: names of the columns of the field ``attributes``; with none there is no such field.
+      shape: Shape of one sample of ``real``, which is float32.
+      labelled: Whether there is a field ``labels``.
+      classes: Number of classes of ``labels``; None if it is not known.
+      attributes: Names of the columns of the field ``attributes``; empty for no such field.
 
     Returns:
       The spec.
@@ -87,7 +92,7 @@ def make_conditions(spec: Spec) -> Conditions:
     """Makes the function ``conditions(key, rows)`` of a source, see ``Source.conditions``.
 
     Args:
-      spec: of the source. If the number of its classes is known, labels are drawn uniformly from them.
+      spec: Spec of the source. If its number of classes is known, labels are drawn uniformly from them.
 
     Returns:
       The function; it can be traced.
@@ -108,25 +113,26 @@ class Source(NamedTuple):
     """A stream of batches.
 
     Attributes:
-      batches: ``batches(seed=, n_critic=, batch_size=)``, a ``MapDataset`` whose element t is a dict of
-        arrays of shape (n_critic, B, ...), B being this process's share of the global batch. ``row``,
-        int32, is each sample's place in the global batch.
-      prepare: traced inside the train step; turns such a batch into what losses read, the fields of
-        ``spec``: ``real``, float32, images in [−1, 1], ``row``, and ``labels``, int32, where there are any.
-      spec: the fields of a prepared batch.
-      conditions: ``conditions(key, rows)``, which can be traced: what is asked of the generator, a dict of
-        (B, ...) arrays for (B,) rows of the global batch. There is always ``row``, and ``labels``, int32,
-        where real data has labels of a known number of classes. A condition depends on the key and its own
-        row, and never on other rows.
-      num_examples: how many distinct samples there are, None if endless.
-      num_skipped: files left out because they could not be decoded.
-      problem: what points are drawn from: its density and its modes; None for images.
-      examples: random access to samples in a fixed order: by (B,) indices a dict of (B, ...) arrays, which
-        ``prepare`` takes once they have an axis of n_critic in front. Images are ``real``, uint8; ``row``
-        is the index. ``len`` gives their number if it is finite.
-      captions: one text an example, empty where it has none; None if the source has no texts.
-      splits: by name, the indices of the examples of each split, in the split's order; empty if the source
-        has none.
+      batches: Function ``batches(seed=, n_critic=, batch_size=)`` that returns a ``MapDataset``. Element t
+        is a dict of arrays of shape (n_critic, B, ...), where B is the share of this process in the global
+        batch. ``row``, int32, is the place of each sample in the global batch.
+      prepare: Function traced inside the train step that converts such a batch to the fields of ``spec``,
+        which losses read: ``real``, float32, with images in [−1, 1], ``row``, and ``labels``, int32, if
+        the source has labels.
+      spec: Fields of a prepared batch.
+      conditions: Traceable function ``conditions(key, rows)`` that returns the conditions for the
+        generator, a dict of (B, ...) arrays for (B,) rows of the global batch. There is always ``row``, and
+        also ``labels``, int32, if the real data has labels with a known number of classes. A condition
+        depends on the key and its own row, and never on other rows.
+      num_examples: Number of distinct samples; None if the source is endless.
+      num_skipped: Number of files left out because they could not be decoded.
+      problem: Distribution of the points, with its density and modes; None for images.
+      examples: Random access to samples in a fixed order, by (B,) indices to a dict of (B, ...) arrays.
+        ``prepare`` accepts these arrays after a leading axis for n_critic is added. Images are ``real``,
+        uint8; ``row`` is the index. ``len`` gives the number of examples if it is finite.
+      captions: One text per example, empty for an example without a text; None if the source has no texts.
+      splits: Indices of the examples of each split, in the order of the split, by name; empty if the source
+        has no splits.
     """
 
     batches: Callable[..., grain.MapDataset]
@@ -147,7 +153,7 @@ class Source(NamedTuple):
 
 
 class Chosen:
-    """Random access to some of other examples, in an order; ``row`` is a sample's place in it."""
+    """Random access to chosen examples in a given order; ``row`` is the place of a sample in that order."""
 
     def __init__(self, examples: Any, indices: np.ndarray):
         self._examples, self._indices = examples, indices
@@ -160,26 +166,29 @@ class Chosen:
 
 
 def image_batches(examples: Any, *, seed: int, n_critic: int, batch_size: int) -> grain.MapDataset:
-    """Batches from examples with random access, reshuffled every epoch, the tail of one joined to the next.
+    """Makes batches from examples with random access, which are reshuffled in every epoch.
+
+    The last examples of an epoch share a batch with the first examples of the next epoch.
 
     Args:
-      examples: has ``len`` and, by (B,) indices, a dict of (B, ...) arrays: ``real``, perhaps others.
-      seed: of the shuffle.
-      n_critic: critic updates a step.
-      batch_size: global batch size; with several processes each gets its own consecutive rows.
+      examples: Examples with ``len``, indexed by (B,) indices to a dict of (B, ...) arrays, such as
+        ``real``.
+      seed: Seed of the shuffle.
+      n_critic: Number of critic updates per step.
+      batch_size: Global batch size. Each of several processes gets its own consecutive rows.
 
     Returns:
-      The dataset of batches, endless.
+      The endless dataset of batches.
     """
     process, processes = jax.process_index(), jax.process_count()
     local = batch_size // processes
     rows = np.arange(process * local, (process + 1) * local, dtype=np.int32)
-    # Endless for all purposes: grain's own endless repeat has a length that overflows when it is cut up.
+    # The repeats are finite because the length of grain's endless repeat overflows when it is sliced.
     epochs = ENDLESS // len(examples)
-    # Elements h, h + H, h + 2H, ... of the stream cut into local batches are host h's part of the
+    # The stream is cut into local batches, and batches h, h + H, h + 2H, ... are the parts of host h in the
     # global batches 0, 1, 2, ...
-    # grain's bookkeeping for a sample costs more than the sample: it shuffles numbers, and a batch is taken
-    # at once.
+    # grain shuffles indices only, and a whole batch is read at once, because grain's bookkeeping for each
+    # element costs more than reading one sample.
     return (
         grain.MapDataset.range(len(examples))
         .seed(seed)
@@ -198,14 +207,14 @@ def from_examples(
     captions: tuple[str, ...] | None = None,
     splits: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> Source:
-    """Makes the source of images with random access.
+    """Makes a source of images from examples with random access.
 
     Args:
-      examples: has ``len`` and, by (B,) indices, a dict of (B, ...) arrays: ``real``, uint8, and what else
-        the spec has.
-      spec: of the prepared batches.
-      captions: see ``Source.captions``.
-      splits: see ``Source.splits``.
+      examples: Examples with ``len``, indexed by (B,) indices to a dict of (B, ...) arrays: ``real``,
+        uint8, and the other fields of the spec.
+      spec: Spec of the prepared batches.
+      captions: Captions, see ``Source.captions``.
+      splits: Splits, see ``Source.splits``.
 
     Returns:
       The source.
@@ -224,12 +233,12 @@ def from_examples(
 
 
 def to_float(batch: Mapping[str, Array]) -> dict[str, Array]:
-    """uint8 images to float32 in [−1, 1]: x / 127.5 − 1."""
+    """Converts uint8 images to float32 in [−1, 1]: x / 127.5 − 1."""
     return {**batch, "real": batch["real"].astype(jnp.float32) / 127.5 - 1.0}
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
-    """float images in [−1, 1] to uint8, rounded, values outside clipped: the inverse of ``to_float``.
+    """Converts float images in [−1, 1] to rounded and clipped uint8, the inverse of ``to_float``.
 
     >>> to_uint8(np.array([-1.0, 0.0, 1.0, 1.5]))
     array([  0, 128, 255, 255], dtype=uint8)
@@ -238,6 +247,6 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
 
 
 def iterate(batches: grain.MapDataset, start: int, stop: int) -> Iterator[dict[str, np.ndarray]]:
-    """The batches of steps start to stop − 1, read ahead in background threads."""
+    """Returns an iterator over the batches of steps start to stop − 1, read ahead in threads."""
     options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
     return iter(batches[start:stop].to_iter_dataset(options))

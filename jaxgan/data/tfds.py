@@ -1,4 +1,4 @@
-"""TensorFlow Datasets by random access: prepared on first use, read without TensorFlow."""
+"""Sources of TensorFlow Datasets, which are prepared on first use and read without TensorFlow."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ from jaxgan.errors import SetupError, unknown
 
 
 class TFDSExamples:
-    """Random access to the images (and labels) of a TFDS data source, fitted to one size."""
+    """Random access to the images and any labels of a TFDS data source, fitted to one size."""
 
     def __init__(self, data_source: Any, size: int, channels: int):
         self._source, self._size, self._channels = data_source, size, channels
@@ -39,7 +39,7 @@ class TFDSExamples:
 
 
 def _builder(name: str, path: str | None) -> Any:
-    """A dataset's builder, which knows what the dataset holds and has not downloaded it."""
+    """Returns the builder of a dataset, which describes the dataset without downloading it."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         import tensorflow_datasets as tfds
@@ -47,7 +47,7 @@ def _builder(name: str, path: str | None) -> Any:
         raise SetupError(
             f'data.name "tfds/{name}" needs tensorflow-datasets: pip install "jaxgan[experiments]"'
         ) from error
-    for library in ("absl", "urllib3"):  # advice about OpenCV, a line for every retry
+    for library in ("absl", "urllib3"):  # These log advice about OpenCV, and one line per retry.
         logging.getLogger(library).setLevel(logging.ERROR)
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
@@ -66,43 +66,44 @@ def _builder(name: str, path: str | None) -> Any:
 def _spec(builder: Any, size: int, channels: int) -> Spec:
     features = builder.info.features or {}
     labelled = "label" in features
-    classes = getattr(features["label"], "num_classes", None) if labelled else None  # a ClassLabel has one
+    # Only a feature of the type ClassLabel has a number of classes.
+    classes = getattr(features["label"], "num_classes", None) if labelled else None
     return make_spec(image_shape(size, channels), labelled=labelled, classes=classes)
 
 
-def tfds_spec(name: str, *, path: str | None = None, size: int, channels: int, **_: Any) -> Spec:
-    """The spec of :func:`from_tfds`, by what the dataset's builder knows; nothing is downloaded.
+def tfds_spec(name: str, *, path: str | None = None, size: int, channels: int) -> Spec:
+    """Returns the spec of :func:`from_tfds` from the builder of the dataset; nothing is downloaded.
 
     Raises:
-      SetupError: there is no such dataset.
+      SetupError: There is no such dataset.
     """
     return _spec(_builder(name, path), size, channels)
 
 
 def from_tfds(
-    name: str, *, path: str | None = None, size: int, channels: int, split: str | None = None, **_: Any
+    name: str, *, path: str | None = None, size: int, channels: int, split: str | None = None
 ) -> Source:
     """Makes a source of the images of a TFDS dataset.
 
     Args:
-      name: of the dataset, e.g. ``"fashion_mnist"``.
-      path: TFDS's data folder; None for its default, ``~/tensorflow_datasets``.
-      size: side to which images are centre-cropped and resized (antialiased), in pixels.
+      name: Name of the dataset, such as ``"fashion_mnist"``.
+      path: Data folder of TFDS; None for the default, ``~/tensorflow_datasets``.
+      size: Side in pixels to which images are centre-cropped and resized with antialiasing.
       channels: 1 for grey, 3 for colour.
-      split: in TFDS's syntax; None for ``train``.
+      split: Split in the syntax of TFDS; None for ``train``.
 
     Returns:
-      The source; ``labels`` if the dataset has a feature ``label``.
+      The source. It has ``labels`` if the dataset has a feature ``label``.
 
     Raises:
-      SetupError: there is no such dataset or split, it has no images, or it cannot be prepared; the
-        message then says how to place its files by hand.
+      SetupError: There is no such dataset or split, it has no images, or it cannot be prepared. If the
+        download fails, the message says how to place the files by hand.
     """
     split = split or "train"
     builder = _builder(name, path)
     try:
         builder.download_and_prepare()
-    except Exception as error:  # downloads fail in as many ways as there are servers
+    except Exception as error:  # Servers fail with many kinds of errors.
         files = ", ".join(sorted(info.filename for info in builder.url_infos.values() if info.filename))
         place = f"{builder._data_dir_root}/downloads/manual"  # noqa: SLF001
         raise SetupError(

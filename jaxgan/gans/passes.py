@@ -129,7 +129,7 @@ def begin(
       generator: Module that holds the first player's networks.
       generator_inputs: Example inputs of ``generator``, of any batch size.
       generator_tx: Optimiser of the first player.
-      critic: Module that holds the second player's networks; None in a game without one.
+      critic: Module that holds the second player's networks; None in a system without one.
       critic_inputs: Example inputs of ``critic``.
       critic_tx: Optimiser of the second player.
       critic_ema: Whether the critic keeps averages, as the generator does.

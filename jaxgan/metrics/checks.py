@@ -1,4 +1,4 @@
-"""What every metric on features asks of its input."""
+"""Input validation that the metrics on features share."""
 
 import jax
 import numpy as np
@@ -9,23 +9,24 @@ ArrayLike = jax.Array | np.ndarray
 
 
 def check_rows(name: str, values: ArrayLike, *, least: int = 2) -> np.ndarray:
-    """An array of samples, one a row, that is long enough and finite.
+    """Validates an array of samples, one per row, which must be long enough and finite.
 
     Args:
-      name: what the message calls it.
-      values: (N, ...) numbers.
-      least: the smallest N that will do.
+      name: Name of the array in error messages.
+      values: Numbers, (N, ...).
+      least: Smallest N that is accepted.
 
     Returns:
-      The same numbers as NumPy holds them, not copied if they are on the host.
+      The same numbers as a NumPy array, without a copy if they are on the host.
 
     Raises:
-      SetupError: there are fewer rows, or one holds a NaN or an infinity.
+      SetupError: There are too few rows, or a row holds a NaN or an infinity.
     """
     array = np.asarray(values)
     if array.ndim < 1 or len(array) < least:
         raise SetupError(f"{name} has shape {array.shape}: at least {least} samples are needed, one a row")
-    # One sum says whether all are finite, with no array of booleans; float32 cannot overflow in float64.
+    # One sum shows whether all values are finite, without an array of booleans. A sum of float32 values
+    # cannot overflow in float64.
     with np.errstate(over="ignore", invalid="ignore"):
         fine = np.isfinite(np.sum(array, dtype=np.float64))
     if not fine:
@@ -39,19 +40,20 @@ def check_rows(name: str, values: ArrayLike, *, least: int = 2) -> np.ndarray:
 
 
 def check_features(*, least: int = 2, **sets: ArrayLike) -> list[np.ndarray]:
-    """Sets of features that can be compared, each named by its keyword.
+    """Validates sets of features that are to be compared, each named by its keyword.
 
     >>> real, fake = check_features(real=np.eye(3), fake=np.ones((2, 3)))
 
     Args:
-      least: the fewest samples a set may have.
-      **sets: (N, D) arrays of any N and the same D.
+      least: Smallest number of samples of a set.
+      **sets: Arrays (N, D) of any N and the same D.
 
     Returns:
-      They, as :func:`check_rows` returns each.
+      The sets as NumPy arrays, see :func:`check_rows`.
 
     Raises:
-      SetupError: one has another rank, too few samples or a value that is not finite, or dimensions differ.
+      SetupError: A set has another rank, too few samples or a value that is not finite, or dimensions
+        differ.
     """
     for name, values in sets.items():
         if np.ndim(values) != 2 or np.shape(values)[1] < 1:
@@ -64,10 +66,10 @@ def check_features(*, least: int = 2, **sets: ArrayLike) -> list[np.ndarray]:
 
 
 def check_labels(name: str, labels: ArrayLike, count: int) -> np.ndarray:
-    """Integer labels, one for each of ``count`` samples.
+    """Validates integer labels, one for each of ``count`` samples.
 
     Raises:
-      SetupError: they are not whole numbers, or not that many.
+      SetupError: The labels are not integers, or their number is not ``count``.
     """
     array = np.asarray(labels)
     if array.shape != (count,) or not np.issubdtype(array.dtype, np.integer):
@@ -76,10 +78,10 @@ def check_labels(name: str, labels: ArrayLike, count: int) -> np.ndarray:
 
 
 def check_at_least(name: str, value: int, least: int) -> None:
-    """Refuses a number that is too small.
+    """Validates that a number is large enough.
 
     Raises:
-      SetupError: ``value`` is below ``least``.
+      SetupError: The number ``value`` is below ``least``.
     """
     if value < least:
-        raise SetupError(f"{name} {value} is too small: give {least} or more")
+        raise SetupError(f"{name} is {value}: give {least} or more")

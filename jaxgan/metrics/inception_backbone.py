@@ -1,7 +1,6 @@
-"""InceptionV3 with the weights of 2015, which FID, KID and the Inception score are defined with."""
+"""InceptionV3 with the weights of 2015, with which FID, KID and the Inception score are defined."""
 
 import functools
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -10,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import files, parallel
+from jaxgan import files, parallel, weights
 from jaxgan.errors import SetupError
 from jaxgan.metrics.backbone import Backbone, as_rgb
 from jaxgan.models import inception_layers, inception_v3
@@ -23,26 +22,23 @@ RESIZE = (
     "bilinear to 299×299 as TensorFlow 1 with align_corners=False: no half-pixel centres, no antialiasing;"
     " then (x - 128) / 128"
 )
-# Of pt_inception-2015-12-05-6726825d.pth; torch-fidelity's weights-inception-... is the same file.
+# This is the hash of pt_inception-2015-12-05-6726825d.pth. The file of torch-fidelity,
+# weights-inception-2015-12-05-6726825d.pth, has the same content.
 PUBLIC_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-CHUNK = 16  # images at a time on a CPU, whose caches hold no more: 0.84 of the time that 64 at once take
+# Number of images that a CPU processes at a time. More activations do not fit into its caches.
+CHUNK = 16
 _HOW = "write it with python -m experiments.inception"
 
 
-def content_sha256(state: Mapping[str, np.ndarray]) -> str:
-    """Of all tensors with their names and shapes, however a file arranges them."""
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        digest.update(f"{name} {state[name].dtype} {state[name].shape}\n".encode())
-        digest.update(np.ascontiguousarray(state[name]).data)
-    return digest.hexdigest()
-
-
 def check(state: Mapping[str, np.ndarray], name: str) -> None:
-    """Refuses tensors that are not this network's.
+    """Checks that the tensors of this network are complete.
+
+    Args:
+      state: Tensors by their names in the public checkpoint.
+      name: Name of their source for error messages.
 
     Raises:
-      SetupError: one is missing or of another shape or type.
+      SetupError: A tensor is missing or has another shape or type.
     """
     for key, shape in inception_layers.shapes().items():
         if key not in state:
@@ -55,64 +51,56 @@ def check(state: Mapping[str, np.ndarray], name: str) -> None:
 
 
 def save(path: Path, state: Mapping[str, np.ndarray], *, source_sha256: str) -> None:
-    """Writes the network's tensors as safetensors, whole or not at all; several processes may do so.
+    """Writes the network's tensors to a weight file; several processes may write the same file.
 
     Args:
-      path: the file.
-      state: by the public checkpoint's names; only :func:`jaxgan.models.inception_layers.shapes` is kept.
-      source_sha256: of the file that they came from.
+      path: Path of the file to write. An error leaves a previous file unchanged.
+      state: Tensors by their names in the public checkpoint. Tensors other than those of
+        :func:`jaxgan.models.inception_layers.shapes` are ignored.
+      source_sha256: SHA-256 of the checkpoint that the tensors come from.
 
     Raises:
-      SetupError: a tensor is missing or of another shape or type.
-      OSError: the file cannot be written.
+      SetupError: A tensor is missing or has another shape or type.
+      OSError: The file cannot be written.
     """
-    from safetensors.numpy import save as encode
-
     check(state, "the checkpoint")
-    kept = {name: np.ascontiguousarray(state[name]) for name in inception_layers.shapes()}
-    metadata = {"network": NAME, "source_sha256": source_sha256, "content_sha256": content_sha256(kept)}
-    # Not by safetensors itself, whose errors on writing are none of the system's.
-    files.write(path, encode(kept, metadata))
+    kept = {name: state[name] for name in inception_layers.shapes()}
+    files.write(path, weights.encode(kept, {"network": NAME, "source_sha256": source_sha256}))
 
 
 def read(path: Path, *, source_sha256: str) -> dict[str, np.ndarray]:
-    """The tensors that :func:`save` wrote.
+    """Reads the tensors that :func:`save` wrote.
 
     Args:
-      path: the file.
-      source_sha256: of the file that they must have come from.
+      path: Path of the file.
+      source_sha256: SHA-256 of the checkpoint that the tensors must come from.
+
+    Returns:
+      Tensors by their names in the public checkpoint.
 
     Raises:
-      SetupError: there is no such file, it is another, or it is damaged.
+      SetupError: The file is missing, damaged, or holds other weights.
     """
-    from safetensors import SafetensorError, safe_open
-
     if not path.is_file():
         raise SetupError(f"there is no file {path} of Inception weights: {_HOW}")
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata: dict[str, Any] = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise SetupError(f"{path} is no safetensors file, or is damaged: {error}; {_HOW}") from error
-    if metadata.get("network") != NAME:
+        found = weights.decode(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise SetupError(f"{path} cannot be used as Inception weights: {error}; {_HOW}") from error
+    if found.facts.get("network") != NAME:
         raise SetupError(f"{path} does not hold the weights of {NAME}: {_HOW}")
-    if metadata.get("source_sha256") != source_sha256:
-        raise SetupError(
-            f"{path} was made from a file of SHA-256 {metadata.get('source_sha256')},"
-            f" not {source_sha256}: {_HOW}"
-        )
-    check(state, str(path))
-    if metadata.get("content_sha256") != content_sha256(state):
-        raise SetupError(f"{path} is damaged, its tensors are not those that were written: {_HOW}")
-    return state
+    if (source := found.facts.get("source_sha256")) != source_sha256:
+        raise SetupError(f"{path} was made from a file of SHA-256 {source}, not {source_sha256}: {_HOW}")
+    check(found.tensors, str(path))
+    return dict(found.tensors)
 
 
 def _resized(images: Array) -> Array:
     return (resize.tensorflow1(as_rgb(images), (inception_v3.SIZE, inception_v3.SIZE)) - 128) / 128
 
 
-_resize = jax.jit(_resized)  # by itself, so that the network is compiled once for pictures of all sizes
+# Resizing is compiled by itself, so that the network is compiled only once for images of all sizes.
+_resize = jax.jit(_resized)
 
 
 def _outputs(variables: Mapping[str, Any], x: Array) -> dict[str, Array]:
@@ -120,11 +108,12 @@ def _outputs(variables: Mapping[str, Any], x: Array) -> dict[str, Array]:
 
 
 def _in_turn(variables: Mapping[str, Any], x: Array) -> dict[str, Array]:
-    """As :func:`_outputs`, ``CHUNK`` images at a time where that divides the batch."""
+    """Computes :func:`_outputs` in chunks of ``CHUNK`` images if the chunks divide the batch evenly."""
     times = len(x) // CHUNK
     if times < 2 or len(x) % CHUNK:
         return _outputs(variables, x)
-    # Every so many-th image: devices that have a part of the batch each have a part of every chunk.
+    # A chunk takes images at even distances, so that every device of a sharded batch has a share of each
+    # chunk.
     chunks = jnp.moveaxis(x.reshape(CHUNK, times, *x.shape[1:]), 1, 0)
     found = jax.lax.map(functools.partial(_outputs, variables), chunks)
     return {name: jnp.moveaxis(values, 0, 1).reshape(len(x), -1) for name, values in found.items()}
@@ -142,18 +131,18 @@ def _apply(variables: Mapping[str, Any], images: Array) -> dict[str, Array]:
 
 
 def load(path: Path, *, source_sha256: str = PUBLIC_SHA256) -> Backbone:
-    """The backbone of a file that ``python -m experiments.inception`` wrote.
+    """Loads the backbone from a file that ``python -m experiments.inception`` wrote.
 
     Args:
-      path: the safetensors file.
-      source_sha256: of the checkpoint that it was made from.
+      path: Path of the weight file.
+      source_sha256: SHA-256 of the checkpoint that the file was made from.
 
     Returns:
-      The backbone; besides "features" and "logits" it gives "64", "192", "768", "2048" and
-      "logits_unbiased", see :class:`jaxgan.models.inception_v3.InceptionV3`.
+      The backbone. Its outputs are "features", "logits", "64", "192", "768", "2048" and "logits_unbiased",
+      see :class:`jaxgan.models.inception_v3.InceptionV3`.
 
     Raises:
-      SetupError: there is no such file, it is another, or it is damaged.
+      SetupError: The file is missing, damaged, or holds other weights.
     """
     variables = jax.tree.map(jnp.asarray, inception_layers.fold(read(path, source_sha256=source_sha256)))
     return Backbone(NAME, source_sha256, RESIZE, functools.partial(_apply, variables))

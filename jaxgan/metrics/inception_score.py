@@ -1,4 +1,7 @@
-"""Inception score: of logits of the Inception network, or of any classifier under another name."""
+"""Inception score from logits of the Inception network.
+
+Logits of other classifiers give other scores, which should be reported under another name.
+"""
 
 from typing import NamedTuple
 
@@ -12,11 +15,12 @@ ArrayLike = jax.Array | np.ndarray
 
 
 class InceptionScore(NamedTuple):
-    """A score over splits.
+    """Inception score over splits.
 
     Attributes:
-      mean: over the splits.
-      std: over the splits, of a population (divided by their number), as everywhere in the literature.
+      mean: Mean over the splits.
+      std: Population standard deviation over the splits (divided by their number), as is usual in the
+        literature.
     """
 
     mean: float
@@ -24,24 +28,25 @@ class InceptionScore(NamedTuple):
 
 
 def inception_score(logits: ArrayLike, *, splits: int = 10, seed: int | None = 2020) -> InceptionScore:
-    """How sure a classifier is of each sample and how varied its answers are.
+    """Computes the inception score, which measures how certain and how varied a classifier's answers are.
 
     IS = exp E_x[KL(p(y|x) ‖ p(y))],  p(y) = E_x[p(y|x)]
 
-    p(y) is that of the split, so the score depends on the number of splits and grows with the samples
-    in each: state both. By default the same samples fall into the same splits as in torch-fidelity 0.3;
-    the 2016 code takes samples in their order.
+    p(y) is computed within each split, so the score depends on the number of splits and grows with the
+    number of samples per split; reports should state both. By default the same samples fall into the same
+    splits as in torch-fidelity 0.3; the 2016 code takes the samples in order.
 
     Args:
-      logits: (N, K), K classes.
-      splits: how many, of N // splits samples or one more.
-      seed: of ``RandomState(seed).permutation(N)``, drawn before splitting; None keeps the order.
+      logits: Logits (N, K) of K classes.
+      splits: Number of splits, each of which has N // splits samples or one more.
+      seed: Seed of ``RandomState(seed).permutation(N)``, which shuffles the samples before splitting; None
+        keeps the order.
 
     Returns:
-      Mean and standard deviation over splits; each score lies between 1 and K.
+      Mean and standard deviation over splits; the score of each split lies between 1 and K.
 
     Raises:
-      SetupError: the logits are not (N, K) finite numbers, or a split would hold fewer than two samples.
+      SetupError: The logits are not (N, K) finite numbers, or a split would hold fewer than two samples.
 
     References:
       Salimans et al., 2016, section 4, https://arxiv.org/abs/1606.03498
@@ -51,7 +56,8 @@ def inception_score(logits: ArrayLike, *, splits: int = 10, seed: int | None = 2
     count = len(logits)
     if count < 2 * splits:
         raise SetupError(
-            f"splits {splits} of {count} samples: at least 2 a split, so {count // 2} splits or fewer"
+            f"splits is {splits} for {count} samples: each split needs 2 samples,"
+            f" give {count // 2} or fewer"
         )
     order = np.arange(count)
     if seed is not None:
@@ -67,6 +73,6 @@ def _score(logits: np.ndarray) -> float:
     from scipy.special import log_softmax, logsumexp
 
     log_p = log_softmax(logits, axis=1)
-    # In logarithms: a class that nothing is taken for has p(y) = 0 in float64 and a KL of 0 · ∞.
+    # We use logarithms because a class that is never predicted has p(y) = 0 in float64 and a KL of 0 · ∞.
     log_mean = logsumexp(log_p, axis=0) - np.log(len(logits))
     return float(np.exp(np.mean(np.sum(np.exp(log_p) * (log_p - log_mean), axis=1))))

@@ -1,9 +1,10 @@
-"""Mean and covariance of features as a stream: count, mean and sum of outer products, in float64.
+"""Streaming mean and covariance of features in float64.
 
-In float32 the errors of a covariance of 2048 dimensions drown its small eigenvalues, which enter a Fréchet
-distance as their square roots. So these functions count in 64 bits, on the device, whatever the process is
-set to: each turns ``jax.enable_x64`` on for itself alone. Outside of them JAX would cut the arrays back to
-float32; to calculate further, take them to NumPy or give them to the functions here::
+In float32, rounding errors of a covariance of 2048 dimensions exceed its small eigenvalues, which enter a
+Fréchet distance as their square roots. These functions therefore compute in float64 on the device,
+regardless of the settings of the process, by turning on ``jax.enable_x64`` for their own computations only.
+Other JAX functions would round the arrays to float32, so convert the arrays to NumPy for computations
+outside of this module::
 
     >>> moments = empty(2)
     >>> for batch in np.array([[[0, 0], [2, 0]], [[0, 3], [2, 3]]], np.float32):
@@ -25,25 +26,25 @@ from jaxgan.metrics.checks import check_features
 Array = jax.Array
 ArrayLike = jax.Array | np.ndarray
 
-BLOCK = 4096  # rows of a set in memory that are added at a time
+BLOCK = 4096  # number of rows that from_features adds at a time
 
 
 class Moments(NamedTuple):
-    """What there is to know of a set of features for a Fréchet distance.
+    """The moments of a set of features, in float64.
 
     Attributes:
-      count: (), how many samples, float64 as the others are.
-      mean: (D,).
-      m2: (D, D) Σ (x − mean)(x − mean)ᵀ.
+      count: () number of samples.
+      mean: (D,) mean.
+      m2: (D, D) sum of outer products, Σ (x − mean)(x − mean)ᵀ.
     """
 
-    count: ArrayLike  # type: ignore[assignment]  # hides tuple.count
+    count: ArrayLike  # type: ignore[assignment]  # The field hides tuple.count.
     mean: ArrayLike
     m2: ArrayLike
 
 
 def empty(dim: int) -> Moments:
-    """The moments of no samples."""
+    """Returns the moments of an empty set of ``dim``-dimensional features."""
     with jax.enable_x64(True):
         return Moments(*(jnp.zeros(shape, jnp.float64) for shape in ((), (dim,), (dim, dim))))
 
@@ -51,7 +52,7 @@ def empty(dim: int) -> Moments:
 @jax.jit
 def _merge(a: Moments, b: Moments) -> Moments:
     count = a.count + b.count
-    share = b.count / jnp.maximum(count, 1)  # of two empty sets: 0
+    share = b.count / jnp.maximum(count, 1)  # The maximum makes the share of two empty sets 0.
     shift = jnp.subtract(b.mean, a.mean)
     between = a.count * share * jnp.outer(shift, shift)
     return Moments(count, a.mean + share * shift, a.m2 + b.m2 + between)
@@ -66,20 +67,21 @@ def _update(moments: Moments, features: Array) -> Moments:
 
 
 def update(moments: Moments, features: ArrayLike) -> Moments:
-    """Adds a batch.
+    """Adds a batch of features to the moments.
 
-    A batch that is sharded over devices is summed over all of them. A NaN is not looked for, which would
-    have to wait for the device; it reaches the moments, and whoever uses them refuses it.
+    A batch that is sharded over devices is summed over all devices. The function does not check for NaN,
+    since the check would have to wait for the device. A NaN spreads to the moments, and :func:`covariance`
+    refuses such moments.
 
     Args:
-      moments: of what came before.
-      features: (B, D), of any float type.
+      moments: Moments of the earlier samples.
+      features: (B, D) features of any float type.
 
     Returns:
-      The moments of both.
+      The moments of the earlier samples and the batch together.
 
     Raises:
-      SetupError: the features are not (B, D) of the moments' D.
+      SetupError: The shape of the features is not (B, D) with the D of the moments, or B is 0.
     """
     dim = moments.mean.shape[0]
     if np.ndim(features) != 2 or np.shape(features)[1] != dim or not len(features):
@@ -89,19 +91,19 @@ def update(moments: Moments, features: ArrayLike) -> Moments:
 
 
 def merge(a: Moments, b: Moments) -> Moments:
-    """The moments of two sets together, by Chan's formula.
+    """Computes the moments of the union of two sets by Chan's formula.
 
     M2 = M2_a + M2_b + (n_a n_b / n) δδᵀ,  δ = mean_b − mean_a
 
     Args:
-      a: of one set.
-      b: of another.
+      a: Moments of the first set.
+      b: Moments of the second set.
 
     Returns:
-      Their moments as one set; order and grouping change rounding only.
+      The moments of the union. The order and grouping of several calls change only the rounding.
 
     Raises:
-      SetupError: the dimensions differ.
+      SetupError: The dimensions differ.
 
     References:
       Chan et al., 1979, Updating Formulae and a Pairwise Algorithm for Computing Sample Variances,
@@ -115,35 +117,17 @@ def merge(a: Moments, b: Moments) -> Moments:
         return _merge(a, b)
 
 
-def merge_over(moments: Moments, axis_name: str) -> Moments:
-    """Inside ``shard_map`` or ``pmap``: the moments of every device's samples together.
-
-    Args:
-      moments: this device's own.
-      axis_name: of the mesh or the pmap.
-
-    Returns:
-      The same on every device.
-    """
-    with jax.enable_x64(True):
-        count = jax.lax.psum(moments.count, axis_name)
-        mean = jax.lax.psum(moments.count * moments.mean, axis_name) / jnp.maximum(count, 1)
-        shift = moments.mean - mean
-        m2 = jax.lax.psum(moments.m2 + moments.count * jnp.outer(shift, shift), axis_name)
-        return Moments(count, mean, m2)
-
-
 def merge_hosts(moments: Moments) -> Moments:
-    """The moments of every process's samples together; with one process, its own.
+    """Merges the moments of all processes.
 
-    For moments that each process made of its own samples. Those of batches that are global arrays hold
-    every process's samples already, and must not come here.
+    Each process must have computed its moments from its own samples. Moments of batches that are global
+    arrays already contain the samples of all processes and must not be merged again.
 
     Args:
-      moments: this process's own, of as many dimensions as the others'.
+      moments: Moments of this process, with the same dimensions in all processes.
 
     Returns:
-      The same in every process.
+      The moments of all samples, which are the same in every process.
     """
     if jax.process_count() == 1:
         return moments
@@ -155,16 +139,16 @@ def merge_hosts(moments: Moments) -> Moments:
 
 
 def from_features(features: ArrayLike) -> Moments:
-    """The moments of a set in memory.
+    """Computes the moments of a set of features in memory.
 
     Args:
-      features: (N, D).
+      features: (N, D) features.
 
     Returns:
-      They, as many calls of :func:`update` would make them.
+      The moments, as if accumulated with :func:`update`.
 
     Raises:
-      SetupError: fewer than two samples, or one is not finite.
+      SetupError: There are fewer than two samples, or one is not finite.
     """
     (rows,) = check_features(features=features)
     moments = empty(rows.shape[1])
@@ -174,18 +158,18 @@ def from_features(features: ArrayLike) -> Moments:
 
 
 def covariance(moments: Moments) -> np.ndarray:
-    """The unbiased covariance.
+    """Computes the unbiased covariance.
 
     Σ = M2 / (n − 1)
 
     Args:
-      moments: of at least two samples.
+      moments: Moments of at least two samples.
 
     Returns:
-      (D, D) float64, of NumPy.
+      (D, D) float64 NumPy array.
 
     Raises:
-      SetupError: there are fewer than two samples, or a sample was not finite.
+      SetupError: There are fewer than two samples, or a sample was not finite.
     """
     count, m2 = float(moments.count), np.asarray(moments.m2)
     if count < 2:

@@ -34,7 +34,7 @@ def standing_statistics(
 
     Args:
       gan: System whose ``generate`` reads no real samples.
-      state: State of the game, whose averaged parameters are used.
+      state: State of the system, whose averaged parameters are used.
       key: PRNG key of the latents.
       batches: Number of batches, K.
       batch_size: Number of samples per batch.

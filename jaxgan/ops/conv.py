@@ -30,7 +30,7 @@ Array = jax.Array
 class Geometry(NamedTuple):
     """Sizes, stride, padding and groups that define the three maps.
 
-    A geometry is hashable, so that it can be a static argument.
+    A geometry is hashable, so it can be a static argument.
 
     Attributes:
       size: Height and width (H, W) of x, in pixels.

@@ -1,4 +1,4 @@
-"""The classifiers that score digits and clothes: what they learn from, what they learn, what is kept."""
+"""Tests of the classifiers for scores of digits and clothes: their data, training, files and command."""
 
 import gzip
 import hashlib
@@ -11,26 +11,29 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy import ndimage
 
-from experiments import classifier
+from experiments import classifier, evaluate
+from experiments.cli import config_files
 from experiments.cli.exits import RunFailed
-from experiments.scoring import classifiers
+from experiments.scoring import backbones, classifiers, tracking
 from experiments.scoring.classifier_training import Recipe, Split, distort, train, warp
-from jaxgan import files, weights
+from jaxgan import files, hashing, weights
 from jaxgan.errors import SetupError
+from jaxgan.metrics import inception_backbone
 from jaxgan.models.small_classifier import Classifier
 from tests.commands import execute, main
 from tests.conftest import FASHION, component
 from tests.experiments.cli.test_refusals import refusal
 
 TINY = Recipe(epochs=2, rotation=5, zoom=0.05, shift=1, width=4, features=16)
-ACCURACY = rb"\"test_accuracy\": 0."  # JSON within JSON
+ACCURACY = rb"\"test_accuracy\": 0."  # The facts are JSON within JSON.
 
 
 @pytest.fixture
 def cache(monkeypatch, tmp_path):
-    """A cache folder of the test's own, and a recipe that takes seconds."""
+    """Sets an empty cache folder and a recipe that takes seconds."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name, dataset in classifiers.DATASETS.items():
         monkeypatch.setitem(classifiers.DATASETS, name, dataset._replace(recipe=TINY))
@@ -39,11 +42,11 @@ def cache(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def content():
-    """A trained classifier's file."""
+    """Returns the file of a trained classifier."""
     return classifiers.make("digits", None, TINY)
 
 
-# What they learn from
+# Data
 
 
 def test_the_held_out_digits_are_every_fifth_of_each_class(digits):
@@ -74,13 +77,13 @@ def test_warping_is_scipys(matrix, shift, seed):
     )
     images = np.stack([image, np.zeros_like(image)], -1)[None]
     found = np.asarray(jax.jit(warp)(images, matrix[None], shift[None]))
-    # Coordinates up to 20 in float32 are off by 1e-6, the image's slopes at most 1 a pixel.
+    # Coordinates up to 20 have errors of 1e-6 in float32, and slopes of the image are at most 1 per pixel.
     np.testing.assert_allclose(found[0, ..., 0], expected, atol=2e-5)
     assert not found[..., 1].any()
 
 
 def places(images):
-    """The centroids of images of one blob each, from their centres: (B, 2) pixels."""
+    """Computes the centroids of the images relative to their centres, (B, 2) in pixels."""
     pixels = np.indices(images.shape[1:3]) - (np.array(images.shape[1:3])[:, None, None] - 1) / 2
     return np.einsum("bhwc,ihw->bi", images, pixels) / images.sum((1, 2, 3))[:, None]
 
@@ -97,17 +100,18 @@ def places(images):
 )
 def test_distortions_fill_their_bounds_and_keep_to_them(bounds, key):
     y, x = np.indices((41, 41)) - 20.0
-    blob = np.exp(-((y - 6) ** 2 + (x - 8) ** 2) / 8).astype(np.float32)  # 10 pixels off the centre
+    blob = np.exp(-((y - 6) ** 2 + (x - 8) ** 2) / 8).astype(np.float32)  # 10 pixels from the centre
     images = np.broadcast_to(blob[None, ..., None], (400, 41, 41, 1))
     found = np.asarray(jax.jit(lambda images: distort(images, key, **bounds))(images))
     moved = places(found)
     angles = np.rad2deg(np.arctan2(moved[:, 0], moved[:, 1]) - np.arctan2(6, 8))
     zooms = np.linalg.norm(moved, axis=1) / 10
-    tolerance = 0.01  # interpolation moves a centroid by less, and turns it by less than 0.2 degrees
+    # Interpolation moves a centroid by less than this, and rotates it by less than 0.2 degrees.
+    tolerance = 0.01
     if bounds["shift"]:
         shifts = moved - [6, 8]
         assert np.abs(shifts).max() <= 2 + tolerance
-        # Of 800 numbers uniform on [−2, 2] the least and the greatest are within 0.1 of the ends.
+        # The smallest and largest of 800 uniform numbers are within 0.1 of the ends of [−2, 2].
         assert np.ptp(shifts) > 3.8
         assert abs(np.corrcoef(shifts.T)[0, 1]) < 0.2
         return
@@ -121,7 +125,7 @@ def test_distortions_fill_their_bounds_and_keep_to_them(bounds, key):
 
 
 def originals(part):
-    """The images and labels of one of Fashion-MNIST's own pairs of files."""
+    """Reads the images and labels of one pair of Fashion-MNIST's original files."""
     component(FASHION.is_dir(), "Fashion-MNIST", "apt-get install dataset-fashion-mnist")
     images = gzip.decompress((FASHION / f"{part}-images-idx3-ubyte.gz").read_bytes())[16:]
     labels = gzip.decompress((FASHION / f"{part}-labels-idx1-ubyte.gz").read_bytes())[8:]
@@ -138,7 +142,7 @@ def test_a_classifier_of_clothes_is_one_of_the_original_files(cache, monkeypatch
     split = Split(*classifiers.in_order(*originals("train")), *classifiers.in_order(*originals("t10k")))
     opened = dataset._replace(load=lambda path: split, recipe=TINY._replace(epochs=1))
     monkeypatch.setitem(classifiers.DATASETS, "fashion_mnist", opened)
-    backbone = classifiers.load_or_train("fashion_mnist")  # which refuses any data but those of its hash
+    backbone = classifiers.load_or_train("fashion_mnist")  # Data with another hash would be refused.
     assert backbone.name == "classifier-fashion_mnist"
     (file,) = cache.iterdir()
     facts = weights.decode(file.read_bytes()).facts
@@ -168,14 +172,14 @@ def test_other_data_of_the_same_name_are_refused(monkeypatch):
         classifiers.make("digits", None, TINY)
 
 
-# What they learn
+# Training
 
 
 @pytest.mark.slow
 def test_the_network_is_what_its_parameters_say(key):
     x = jax.random.uniform(key, (3, 28, 28, 1), minval=-1)
     model = Classifier(width=4, features=16)
-    # Not as initialised, so that no scale is 1, no bias 0.
+    # The initial values are changed, so that no scale is 1 and no bias is 0.
     variables = jax.tree.map(
         lambda leaf: leaf + 0.3 * jax.random.uniform(key, leaf.shape), model.init(key, x, train=False)
     )
@@ -206,11 +210,11 @@ def test_a_little_training_reads_most_digits(content, digits):
     backbone = classifiers.decode(content)
     out = jax.jit(backbone.apply)(images[4::5])
     right = float(np.mean(np.argmax(out["logits"], 1) == labels[4::5]))
-    assert right > 0.6  # a guess is right in one of ten
+    assert right > 0.6  # A random guess is right in one of ten cases.
     assert weights.decode(content).facts["test_accuracy"] == pytest.approx(right)
     assert out["features"].shape == (1000, TINY.features)
     one = jax.jit(backbone.apply)(images[4:5])
-    for name, value in one.items():  # whatever else is in the batch
+    for name, value in one.items():  # The result does not depend on the other images in the batch.
         np.testing.assert_allclose(value, out[name][:1], rtol=1e-4, atol=1e-5)
 
 
@@ -260,7 +264,7 @@ def test_other_images_are_refused(images, given, content):
         assert "\n" not in str(caught.value)
 
 
-# What is kept
+# Cache
 
 
 def identity(file):
@@ -371,7 +375,7 @@ def test_a_full_disk_loses_no_training(cache, capsys, content, monkeypatch):
     assert capsys.readouterr().out.endswith("not kept: No space left on device\n")
 
 
-# The command
+# Command and files
 
 
 def test_the_command_writes_the_same_file_twice_and_ends_in_its_hash(
@@ -384,7 +388,6 @@ def test_the_command_writes_the_same_file_twice_and_ends_in_its_hash(
         assert lines[-2] == f"wrote {tmp_path}/mine.safetensors"
         assert lines[-1] == hashlib.sha256(content).hexdigest()
     assert (tmp_path / "mine.safetensors").read_bytes() == content
-    assert classifiers.load(tmp_path / "mine.safetensors").sha256 == lines[-1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "mine.safetensors"]
 
 
@@ -409,17 +412,109 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written(cache, content, monkey
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
 
 
-def test_files_that_hold_no_classifier_are_refused(content, tmp_path):
+@pytest.mark.parametrize("name", ["mine.safetensors", "classifier-digits.safetensors"])
+def test_a_written_file_is_the_same_network_as_the_cached_one(
+    name, cache, content, digits, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(classifiers, "make", lambda *_: content)
+    monkeypatch.chdir(tmp_path)
+    assert main(classifier, "--dataset=digits", f"--out={name}") == 0
+    assert backbones.kind(name) == backbones.kind("classifier-digits") == "classifier"
+    written, cached = (backbones.open_backbone(x, {"name": "digits"}) for x in (name, "classifier-digits"))
+    assert written[:3] == cached[:3]
+    images = digits[0][:64]
+    for output, values in cached.apply(images).items():
+        np.testing.assert_array_equal(written.apply(images)[output], values)
+
+
+def test_a_written_file_scores_images(cache, content, digits, monkeypatch, tmp_path):
+    file, folder = tmp_path / "mine.safetensors", tmp_path / "images"
+    file.write_bytes(content)
+    monkeypatch.setattr(classifiers, "make", lambda *_: content)
+    folder.mkdir()
+    for i, image in enumerate(digits[0][:40]):
+        Image.fromarray(image[..., 0]).save(folder / f"{i}.png")
+    given = (f"--images={folder}", "--data.name=digits", "--data.size=28", "--data.channels=1")
+    results = []
+    for name in (str(file), "classifier-digits"):
+        out = tmp_path / f"{len(results)}.json"
+        assert main(evaluate, *given, "--metrics=fcd", f"--backbone={name}", f"--out={out}") == 0
+        results += json.loads(out.read_text())
+    assert results[0] == results[1]
+    assert results[0]["receipt"]["backbone"]["sha256"] == hashing.sha256_of_bytes(content)
+    with pytest.raises(SetupError, match="metric fid is not made with classifier: give fcd"):
+        main(evaluate, *given, "--metrics=fid", f"--backbone={file}", f"--out={tmp_path}/out.json")
+
+
+def test_a_config_may_name_a_written_file(cache, content, tmp_path):
     file = tmp_path / "mine.safetensors"
-    with pytest.raises(SetupError, match=r"classifier .*mine\.safetensors: .*No such file"):
-        classifiers.load(file)
+    file.write_bytes(content)
+    config = config_files.load("dcgan_mnist.py").values.copy_and_resolve_references()
+    with config.unlocked():
+        config.score = {"every": 2, "metric": "fcd", "num": 50, "backbone": str(file)}
+    tracking.check(config)
+    config.score.metric = "fid"
+    with pytest.raises(SetupError, match=r"fid is not made with .*mine\.safetensors: give fcd"):
+        tracking.check(config)
+    config.score.metric = "fcd"
+    file.write_bytes(content[:100])
+    with pytest.raises(SetupError, match=r"score\.backbone: .*mine\.safetensors is no file of a network's"):
+        tracking.check(config)
+
+
+def changed(content, *, tensors=None, **facts):
+    """Returns a classifier's file with other tensors or facts and a matching hash."""
+    found = weights.decode(content)
+    return weights.encode({**found.tensors, **(tensors or {})}, {**found.facts, **facts})
+
+
+HOSTILE = [
+    lambda content: weights.encode(
+        {"params": {"kernel": np.zeros(2)}}, {"recipe": {}, "dataset": "digits"}
+    ),
+    lambda content: changed(content, dataset="<script>"),
+    lambda content: changed(content, dataset=["digits"]),
+    lambda content: changed(content, dataset=None),
+    lambda content: changed(content, recipe=[1]),
+    lambda content: changed(content, recipe={**TINY._asdict(), "more": 1}),
+    lambda content: changed(content, recipe={**TINY._asdict(), "width": 5}),
+    lambda content: changed(content, recipe={**TINY._asdict(), "width": 10**30}),
+    lambda content: changed(content, recipe={**TINY._asdict(), "width": -1}),
+    lambda content: changed(content, recipe={**TINY._asdict(), "features": "16"}),
+    lambda content: changed(content, tensors={"params": np.zeros(2, np.float32)}),
+    lambda content: changed(content, tensors={"params.Dense_1.bias": np.zeros(11, np.float32)}),
+    lambda content: changed(content, tensors={"params.Dense_1.bias": np.zeros(10)}),
+]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_files_with_other_facts_or_tensors_are_refused(hostile, content, tmp_path):
+    file = tmp_path / "mine.safetensors"
+    file.write_bytes(hostile(content))
+    message = r"classifier .*mine\.safetensors: it holds weights, but no classifier's; give one that"
+    with pytest.raises(SetupError, match=message) as caught:
+        backbones.open_backbone(str(file), {"name": "digits"})
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_hold_no_network_are_refused(content, tmp_path):
+    file = tmp_path / "mine.safetensors"
+    with pytest.raises(
+        SetupError, match=r"no file .*mine\.safetensors of a network's weights: give a file"
+    ):
+        backbones.open_backbone(str(file), {"name": "digits"})
     for other, message in (
-        (content[:-1], "can be read"),
-        (weights.encode({"params": {"kernel": np.zeros(2)}}, {"dataset": "digits"}), "no classifier's"),
+        (b"", "is no file of a network's weights, or is damaged: no weights of jaxgan's"),
+        (content[:-1], "is no file of a network's weights, or is damaged: no weights of jaxgan's"),
+        (flip(content, len(content) - 1), r"its contents hash to \w{12}, not \w{12}; give one that"),
+        (weights.encode({}, {"dataset": "digits"}), "holds the weights of another network: give a file"),
+        (weights.encode({}, {"network": "another"}), "holds the weights of another network: give a file"),
+        (weights.encode({}, {"network": inception_backbone.NAME}), "was made from a file of SHA-256 None"),
     ):
         file.write_bytes(other)
-        with pytest.raises(SetupError, match=rf"classifier .*mine\.safetensors: .*{message}"):
-            classifiers.load(file)
+        with pytest.raises(SetupError, match=rf"mine\.safetensors.*{message}") as caught:
+            backbones.open_backbone(str(file), {"name": "digits"})
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

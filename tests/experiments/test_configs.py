@@ -1,4 +1,4 @@
-"""Every config builds, trains a step and says what it does. A new one needs no line here."""
+"""Every config is valid, builds, trains a step and is documented; new configs are found by themselves."""
 
 import ast
 import functools
@@ -16,7 +16,7 @@ from jaxgan.steps import train_step, with_conditions
 from tests.commands import ROOT, make_small
 
 CONFIGS = config_files.list_configs()
-# An argument of a config that has the system, optimiser or remedy that none is given by itself.
+# These configs have a system, an optimiser or a remedy that no config has without an argument.
 WITH_ARGUMENTS = [
     *CONFIGS,
     "gan_gaussians.py:sgd",
@@ -45,20 +45,20 @@ def docstring(name):
 
 
 def documented():
-    """Every config as its docstring's commands name it, arguments included."""
+    """Returns all configs in the commands of the configs' docstrings, with their arguments."""
     found = [re.findall(r"--config=(\S+\.py(?::\S+)?)", docstring(name)) for name in CONFIGS]
     return sorted({name for names in found for name in names} | set(WITH_ARGUMENTS))
 
 
 DOCUMENTED = documented()
-# Those whose step is compiled in a second or two.
+# The steps of these configs compile quickly.
 CHEAP = ("dcgan_mnist.py", "gan_gaussians.py", "lucic_objectives.py:BEGAN", "collapse_remedies.py:unrolled")
-# Sections of which each field belongs to a model, a system, an optimiser, a term or a source.
+# All fields of these sections are validated against the parts that they describe.
 DESCRIBED = ("augment", "data", "gan", "models", "optimizers", "penalties", "pool", "remedies")
 
 
 def random_batch(config, batch_size=8):
-    """A prepared batch of random samples with every field that the config's data has."""
+    """Returns a prepared batch of random samples, with all fields of the config's data."""
     spec, rng = derived.spec_of(config), np.random.default_rng(0)
     axes = (max(config.n_critic, 1), batch_size)
 
@@ -73,12 +73,12 @@ def random_batch(config, batch_size=8):
     return {name: draw(name, field) for name, field in spec.fields.items()}
 
 
-def test_all_are_here():
+def test_all_required_configs_exist():
     assert set(CONFIGS) >= REQUIRED
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_docstring_has_the_command_the_time_and_what_to_expect(name):
+def test_the_docstring_has_the_command_the_time_and_the_expected_result(name):
     text = docstring(name)
     command = "sweep" if name in STUDIES else "run"
     assert f"python -m experiments.{command} --config={name}" in text
@@ -89,7 +89,7 @@ def test_docstring_has_the_command_the_time_and_what_to_expect(name):
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
-def test_it_builds_as_written(name):
+def test_a_config_is_valid_and_builds(name):
     config = config_files.load(name).values
     checks.check_all(config)
     for stage in staging.stage_configs(config):
@@ -99,7 +99,7 @@ def test_it_builds_as_written(name):
 @pytest.mark.parametrize(
     "name", [name if name in CHEAP else pytest.param(name, marks=pytest.mark.slow) for name in DOCUMENTED]
 )
-def test_it_trains_a_step_when_made_small(name):
+def test_a_small_version_of_a_config_trains_a_step(name):
     config = config_files.load(name).values
     with config.unlocked():
         make_small(config)
@@ -136,14 +136,14 @@ def trains_a_step(config):
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
-def test_one_players_fields_are_not_the_others(name):
+def test_players_do_not_share_sections(name):
     config = config_files.load(name).values
     for group in (config.models, config.optimizers):
         sections = list(group.values())
         assert len({id(section) for section in sections}) == len(sections)
 
 
-def test_two_time_scales_are_two_learning_rates():
+def test_the_two_time_scales_are_two_learning_rates():
     rates = config_files.load("collapse_remedies.py:two_time_scales").values.optimizers
     assert (rates.generator.learning_rate, rates.critic.learning_rate) == (2e-4, 2e-3)
 
@@ -176,13 +176,13 @@ def test_celeba_trains_on_mock_data(tmp_path):
 
 
 def test_every_field_of_every_config_is_read():
-    """No option does nothing: each belongs to a checked section or a source, or is read."""
+    """Every field has an effect: it belongs to a validated section, or the code reads it."""
     sources = (ROOT / "experiments").rglob("*.py")
     text = "".join(path.read_text() for path in sources)
     for name in DOCUMENTED:
         for field in config_fields.flatten(config_files.load(name).values):
             group = field.split(".")[0]
-            # Of these, whoever builds what they describe refuses a field that it does not take.
+            # In these sections, the validation refuses fields that have no effect.
             if group not in DESCRIBED:
                 section, _, last = f"config.{field}".rpartition(".")
                 assert f"config.{field}" in text or f'{section}.get("{last}"' in text, field
@@ -192,7 +192,7 @@ def test_every_field_of_every_config_is_read():
 def test_every_point_of_a_study_can_be_built(name):
     points = sweep_points.expand(config_files.load(name))
     assert len({str(point.labels) for point in points}) == len(points)
-    for group in population.group([point.config for point in points]):
+    for group in population.group_configs([point.config for point in points]):
         checks.check_all(group.config)
         for stage in staging.stage_configs(group.config):
             build.build(stage.config)
@@ -203,7 +203,7 @@ def test_the_objectives_study_is_the_table_on_three_problems():
     points = sweep_points.expand(full)
     assert len(points) == 7 * 3 * 3
     assert len(sweep_points.expand(quick)) == 7
-    assert len(population.group([point.config for point in points])) == 7 * 3
+    assert len(population.group_configs([point.config for point in points])) == 7 * 3
     for point in points:
         for player in point.config.optimizers.values():
             assert player.learning_rate == point.labels["rate"]

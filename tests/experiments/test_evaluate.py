@@ -1,4 +1,4 @@
-"""Scores of images, with receipts: the command over runs and folders."""
+"""Tests of the command that scores runs and folders, and of its receipts."""
 
 import io
 import json
@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl import flags
 from PIL import Image
 
 from experiments import evaluate, sample
 from experiments import run as train
+from experiments.cli import data_flags
 from experiments.scoring import backbones, image_features, image_metrics, image_sets, receipts
 from experiments.training import restore
 from jaxgan import data
@@ -28,7 +30,7 @@ DIGITS = ("--data.name=digits", "--data.size=28", "--data.channels=1")
 
 @pytest.fixture
 def network(monkeypatch, tmp_path):
-    """A random projection of the pixels stands for the network."""
+    """Replaces the network by a random projection of the pixels."""
     weights = np.random.default_rng(0).normal(size=(28 * 28, DIM)).astype(np.float32) / 28
 
     def apply(images):
@@ -39,13 +41,16 @@ def network(monkeypatch, tmp_path):
         return Backbone("classifier-tiny", "ab" * 32, "none", apply)
 
     monkeypatch.setattr(backbones, "open_backbone", open_backbone)
+    # Files need not exist, and stand for Inception.
+    kinds = {True: "classifier", False: "inception"}
+    monkeypatch.setattr(backbones, "kind", lambda given: kinds[given.startswith("classifier")])
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return weights
 
 
 @pytest.fixture
 def run(finished, tmp_path):
-    """The finished run's folder, to be written to."""
+    """Returns a copy of the work directory of the finished run, for tests that write to it."""
     return shutil.copytree(finished[0], tmp_path / "run")
 
 
@@ -54,7 +59,7 @@ def scored(path):
 
 
 def by_hand(images, weights):
-    """FID as Heusel et al. write it, of (N, 28, 28, 1) uint8 against all embedded digits, in float64."""
+    """Computes the FID of Heusel et al. of (N, 28, 28, 1) uint8 to all embedded digits, in float64."""
 
     def moments(x):
         features = (x.reshape(len(x), -1).astype(np.float32) / np.float32(255)) @ weights
@@ -111,6 +116,16 @@ def test_a_folder_of_the_same_pictures_scores_the_same(network, run, tmp_path):
     assert theirs["scores"] == ours["scores"]
 
 
+def test_another_sources_fields_are_taken_without_those_of_the_run(run):
+    values = flags.FlagValues()
+    data_flags.define_data_flags(values)
+    values(["program", "--data.name=digits", "--data.size=8"])
+    fields = {"name": "folder", "path": "moved", "skip_bad": True, "size": 28, "channels": 3}
+    given = data_flags.data_fields(fields, values)
+    assert given == {"name": "digits", "path": None, "size": 8, "channels": 3}
+    assert data.open_spec(**given).shape == (8, 8, 3)
+
+
 def test_every_checkpoint_and_a_curve(network, run, capsys):
     assert main(evaluate, f"--workdir={run}", "--num=32", "--every", "--metrics=fcd") == 0
     results = scored(run / "scores.json")
@@ -119,7 +134,7 @@ def test_every_checkpoint_and_a_curve(network, run, capsys):
     page = (run / "scores.html").read_text()
     assert "<svg" in page
     assert not re.search(r'(src|href)="(?!data:|#)', page)
-    # Again, it takes the place of what was there.
+    # A second result of the same checkpoint is merged with the first.
     assert main(evaluate, f"--workdir={run}", "--num=32", "--metrics=classifier_score") == 0
     again = scored(run / "scores.json")
     assert len(again) == 3
@@ -155,7 +170,7 @@ def test_scores_are_of_the_last_stage(network, tmp_path, capsys):
         assert message.endswith("has no checkpoint that can be scored: run it further")
     assert main(sample, f"--workdir={directory}", "--num=4", f"--out={tmp_path}/grid.png") == 0
     with Image.open(tmp_path / "grid.png") as grid:
-        # Of the stage that the checkpoint is of: 16 pixels a side, drawn as 48.
+        # The checkpoint is of the first stage, with images of 16 pixels per side, drawn as 48.
         assert grid.size == (2 * 50 + 2, 2 * 50 + 2)
 
 
@@ -221,7 +236,7 @@ def test_a_metric_made_in_another_way_is_not_compared():
     tables = receipts.tables([result(1, a={"k": 1}), result(2, b={"k": 5}), result(3, a={"k": 2})])
     assert [[each["name"] for each in members] for _, members in tables] == [["1", "2"], ["3"]]
     assert tables[1][0] == ["metrics.a.k 1 and 2"]
-    # What differs from none but a later member of a group is said as well.
+    # A difference to a later member of a group is listed as well.
     results = [result(1, a={"k": 1}), result(2, b={"k": 5}), result(3, b={"k": 6})]
     assert [differs for differs, _ in receipts.tables(results)] == [[], ["metrics.b.k 5 and 6"]]
     assert "not to be compared with the above: metrics.b.k 5 and 6" in receipts.show(results)
@@ -250,13 +265,13 @@ def test_references_are_kept_and_damaged_ones_made_anew(network, tmp_path, monke
     third = image_features.reference(images, backbone, ["logits"])
     assert "made anew" in capsys.readouterr().out
     np.testing.assert_array_equal(first.moments.m2, third.moments.m2)
-    # One that lacks what is asked for is no better.
+    # A file without one of the required arrays is replaced as well.
     with np.load(kept) as file:
         arrays = {name: file[name] for name in file.files if name != "logits"}
     np.savez(kept, **arrays)
     assert image_features.reference(images, backbone, ["logits"]).logits is not None
     assert "made anew" in capsys.readouterr().out
-    # Another network's are others.
+    # Another network has a file of its own.
     other = backbone._replace(sha256="cd" * 32)
     image_features.reference(images, other, ["logits"])
     assert len(list(kept.parent.iterdir())) == 2
@@ -301,7 +316,7 @@ def test_files_that_hold_no_statistics(network, run, tmp_path):
 
 
 def test_sub_folders_are_labels_by_name_and_in_files_of_any_number(network, tmp_path, monkeypatch, capsys):
-    # Ten images of a digit in a folder of its name, and ten in one of a name that no digit has.
+    # One folder has the name of a digit, and the other has a name that is not the label of any digit.
     pixels, labels = data.load_digits()
     for label in (2, 10):
         (tmp_path / "made" / str(label)).mkdir(parents=True)
@@ -318,7 +333,7 @@ def test_sub_folders_are_labels_by_name_and_in_files_of_any_number(network, tmp_
     (tmp_path / "made" / "10").rename(tmp_path / "made" / "ten")
     with pytest.raises(SetupError, match="sub-folder 'ten': a score by class needs them named by"):
         main(evaluate, *flags, "--metrics=class_fcd")
-    # More images than pixels are kept of.
+    # There are more images than the number of images whose pixels are kept.
     monkeypatch.setattr(image_features, "PIXELS", 12)
     assert main(evaluate, *flags, "--metrics=ms_ssim") == 0
     assert 0 < scored(out)[0]["scores"]["ms_ssim"] < 1
@@ -351,7 +366,13 @@ def test_the_path_length_is_the_generators(network, run, tmp_path, monkeypatch):
 
 
 def refused(run, *arguments, opened=True):
-    """The message of a refusal, before anything is written, and if not ``opened`` before a network is."""
+    """Returns the message of a command that is refused before it writes anything.
+
+    Args:
+      run: Folder in which the command must not write.
+      *arguments: Arguments of the command.
+      opened: Whether the command may open a network before it is refused.
+    """
     before = sorted(run.rglob("*"))
     with pytest.MonkeyPatch.context() as context:
         if not opened:

@@ -1,4 +1,4 @@
-"""Signals, kills, damaged files, failures while running."""
+"""Tests of signals, kills, damaged checkpoints and failures while running."""
 
 import re
 import shutil
@@ -18,6 +18,7 @@ from tests.commands import command, environment, execute
 
 
 def wait_for(path, predicate, process, seconds=120):
+    """Waits until a process has written a file whose text satisfies a predicate."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if path.exists() and predicate(path.read_text()):
@@ -28,12 +29,13 @@ def wait_for(path, predicate, process, seconds=120):
 
 
 def last_step(text):
-    """The step of the last whole line of a ``metrics.jsonl`` that is being written."""
+    """Returns the step of the last complete line of a ``metrics.jsonl`` that is being written."""
     steps = re.findall(r'^{"step": (\d+),.*}$', text, re.MULTILINE)
     return int(steps[-1]) if steps else 0
 
 
 def start(configs, name, directory, *arguments, events=False):
+    """Starts a run in a new process and returns the process."""
     return subprocess.Popen(
         command(f"--config={configs}/{name}.py", f"--workdir={directory}", *arguments),
         env=environment(events=events),
@@ -62,7 +64,7 @@ def test_signals_save_a_checkpoint(configs, tmp_path, signum, status):
     assert step > 8
     if signum == signal.SIGINT:
         return
-    # It continues from there, whichever the signal.
+    # The run continues from that step after either signal.
     process = start(configs, "gan_gaussians", tmp_path / "out", *LONG)
     line = process.stdout.readline()
     process.send_signal(signal.SIGTERM)
@@ -83,7 +85,7 @@ def test_a_signal_on_the_step_of_a_checkpoint(configs, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_before_training_begins(signum, status, tmp_path):
-    # The config is where the run is when it loads it: it says so, and waits.
+    # Loading this config writes a file, which marks the moment for the signal, and then waits.
     (tmp_path / "slow.py").write_text(
         "import pathlib, time\npathlib.Path(__file__).with_name('loading').write_text('')\ntime.sleep(60)\n"
     )
@@ -106,7 +108,7 @@ def test_a_signal_before_training_begins(signum, status, tmp_path):
     ("name", "steps", "times", "events"), [("gan_gaussians", 100, 2, False), ("wgan_gp_mnist", 24, 1, True)]
 )
 def test_killed_runs_end_in_the_same_bits(configs, tmp_path, name, steps, times, events):
-    # A checkpoint every step or two, so that kills fall into savings.
+    # Checkpoints are frequent, so that a kill may interrupt one that is being saved.
     options = (f"--config.num_steps={steps}", "--config.checkpoint_every=2", "--config.sample_every=1000")
     whole = execute(
         f"--config={configs}/{name}.py",
@@ -120,7 +122,7 @@ def test_killed_runs_end_in_the_same_bits(configs, tmp_path, name, steps, times,
     killed = 0
     for kill in range(1, times + 1):
         process = start(configs, name, tmp_path / "killed", *options, events=events)
-        # From the first lines of a run to its middle, in the finest steps a clock allows.
+        # The random sleep places each kill at a different point of a step.
         target = steps * kill // 4
         wait_for(
             tmp_path / "killed" / "metrics.jsonl",
@@ -131,7 +133,7 @@ def test_killed_runs_end_in_the_same_bits(configs, tmp_path, name, steps, times,
         process.kill()
         process.communicate()
         killed += process.returncode == -signal.SIGKILL
-    assert killed  # or all of them had come to their end
+    assert killed, "every run had ended before it was killed"
     process = start(configs, name, tmp_path / "killed", *options, events=events)
     stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr
@@ -183,7 +185,6 @@ def test_a_loss_that_is_not_a_number_stops_the_run(configs, tmp_path):
 
 
 def test_a_failure_while_running_names_the_step(configs, tmp_path, monkeypatch, capsys):
-
     real = workdir.write_png
 
     def full_disk(path, image):

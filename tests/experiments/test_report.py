@@ -1,4 +1,4 @@
-"""The page of a run, and the critic's surface behind its points."""
+"""Tests of the page of a run and of the critic's surface in its pictures."""
 
 import base64
 import io
@@ -43,10 +43,10 @@ def test_a_run_that_has_not_ended_gets_one_too(finished, tmp_path):
         finished[0], tmp_path / "run", ignore=shutil.ignore_patterns("receipt.json", "report.html")
     )
     with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 16, "critic_l')  # killed while writing
+        file.write('{"step": 16, "critic_l')  # the run was killed while writing
     result = execute("--workdir=run", cwd=tmp_path, module="experiments.report")
     assert result.returncode == 0, result.stderr
-    assert "not finished" in (tmp_path / "run" / "report.html").read_text()
+    assert "This run has not finished." in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_what_is_no_run_is_refused(tmp_path):
@@ -62,7 +62,7 @@ def test_what_is_no_run_is_refused(tmp_path):
 
 
 def small(**fields):
-    """A small system in the plane and its first state."""
+    """Returns a small system for points in the plane and its initial state."""
     hidden = {"models.generator.hidden": (8,), "models.critic.hidden": (8,)}
     config = config_fields.with_values(config_files.load("gan_gaussians.py").values, {**hidden, **fields})
     gan = build.build(config)

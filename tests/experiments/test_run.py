@@ -1,4 +1,4 @@
-"""What a run leaves and shows, and what is sampled from it."""
+"""Tests of the files and the output of a run, and of samples from it."""
 
 import fcntl
 import functools
@@ -47,7 +47,7 @@ def test_a_run_leaves_its_files(finished):
     assert list((directory / "tensorboard").glob("events.out.tfevents.*"))
 
 
-def test_plain_lines_where_there_is_no_terminal(finished):
+def test_progress_is_plain_lines_without_a_terminal(finished):
     lines = finished[1].stdout.splitlines()
     pattern = r"step 8/12, [\d,]+ images/s, critic_loss \S+, generator_loss \S+, ETA \d:\d\d:\d\d"
     assert any(re.fullmatch(pattern, line) for line in lines), lines
@@ -103,7 +103,7 @@ def test_a_run_under_pmap_is_the_one_under_jit_and_resumes_exactly(name, configs
         close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4, err_msg=player)
         jax.tree.map(close, getattr(ours, player).params, getattr(theirs, player).params)
 
-    # As after a kill behind step 4.
+    # The folder now looks as it would after a kill between steps 4 and 8.
     killed = shutil.copytree(tmp_path / "pmap", tmp_path / "killed")
     (killed / "receipt.json").unlink()
     shutil.rmtree(killed / "checkpoints" / "8")
@@ -153,7 +153,7 @@ def test_grid_shows_what_is_saved():
 
 
 @pytest.mark.slow
-def test_a_bar_on_a_terminal(configs, tmp_path):
+def test_progress_is_a_bar_on_a_terminal(configs, tmp_path):
     parent, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 140, 0, 0))
     process = subprocess.Popen(
@@ -169,7 +169,7 @@ def test_a_bar_on_a_terminal(configs, tmp_path):
         assert ready, "nothing was shown for two minutes"
         try:
             chunk = os.read(parent, 4096)
-        except OSError:  # the terminal is closed
+        except OSError:  # the process has closed the terminal
             break
         if not chunk:
             break

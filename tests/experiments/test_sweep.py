@@ -1,4 +1,4 @@
-"""The sweep command: what it leaves, that it resumes exactly, and what it refuses."""
+"""The sweep command: its results, exact continuation, and invalid sweeps."""
 
 import csv
 import json
@@ -11,17 +11,17 @@ import pytest
 
 from experiments import sweep
 from experiments.cli import config_fields, config_files
-from experiments.pages import sweep_page
 from experiments.scoring import member_scores
-from experiments.training import population, sweep_group, sweep_points, sweep_results, workdir
+from experiments.training import population, sweep_group, sweep_plan, sweep_points, workdir
 from jaxgan.errors import SetupError
 from tests.commands import command, environment, execute, main
 
-pytestmark = pytest.mark.xdist_group("sweep")  # one worker makes the sweep that they look at
+# The tests share a sweep, which one worker makes.
+pytestmark = pytest.mark.xdist_group("sweep")
 
 MODULE = "experiments.sweep"
 
-# Two problems, hence two programs; two rates, one of which explodes.
+# The sweep has two problems, and so two programs, and two rates, of which one diverges.
 TINY = """
 from experiments.configs import gan_gaussians
 
@@ -62,45 +62,45 @@ def table(directory):
         return list(csv.DictReader(file))
 
 
-def test_a_line_a_run(swept):
+def test_the_table_has_a_line_per_run(swept):
     directory, result = swept
     assert "4 points, 3 seeds: 12 runs in 2 programs" in result.stdout
     rows = table(directory)
     assert len(rows) == 12
     assert [row["seed"] for row in rows[:6]] == ["0", "1", "2"] * 2
     for row in rows:
-        exploded = row["rate"] == "1e+38"
-        assert (row["failed"] != "") == exploded
-        assert (row["w1"] == "") == exploded
-        assert (row["modes"] == "") == (exploded or row["problem"] == "spiral")
+        diverged = row["rate"] == "1e+38"
+        assert (row["failed"] != "") == diverged
+        assert (row["w1"] == "") == diverged
+        assert (row["modes"] == "") == (diverged or row["problem"] == "spiral")
     assert len({row["w1"] for row in rows if row["w1"]}) == 6
 
 
-def test_curves_and_samples_stand_beside_it(swept):
+def test_groups_have_curves_and_samples(swept):
     directory, _ = swept
     lines = workdir.read_lines(directory / "groups" / "0" / "curves.jsonl")
     assert [line["step"] for line in lines] == [5, 10, 12, 15, 20, 24, 25, 30]
     assert [line["step"] for line in lines if "w1" in line] == [12, 24, 30]
-    assert lines[-1]["critic_loss"][3:] == [None] * 3  # of the rate that explodes
+    assert lines[-1]["critic_loss"][3:] == [None] * 3  # These members have the rate that diverges.
     with np.load(directory / "groups" / "0" / "last.npz", allow_pickle=False) as file:
         assert file["samples"].shape == (6, 2048, 2)
         assert (file["failed"] > 0).tolist() == [False] * 3 + [True] * 3
 
 
-def test_the_page_needs_no_other(swept, config):
+def test_the_page_is_self_contained(swept, config):
     page = (swept[0] / "report.html").read_text()
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", page)
     assert "url(http" not in page
     assert "<script" not in page
     rows = table(swept[0])
-    # A mean as it stands in the page, from the table of runs.
+    # The page must show the mean of the values in the table of runs.
     kept = [row for row in rows if row["problem"] == "ring" and row["w1"]]
     assert f">{np.mean([float(row['w1']) for row in kept]):.3g}<" in page
-    assert page.count("<img ") == 2 + 2 * 2 * 3  # real points, and every run
-    opened = re.sub("<details>.*?</details>", "", page)
-    assert opened.count("<img ") == 2 + 2 * 3  # of the better rate
+    assert page.count("<img ") == 2 + 2 * 2 * 3  # real points and every run
+    opened = re.sub("<details>.*?</details>", "", page, flags=re.DOTALL)
+    assert opened.count("<img ") == 2 + 2 * 3  # only the better rate
     assert f"python -m experiments.sweep --config={config} --seeds=3 --workdir=out" in page
-    assert "6 of which went non-finite" in page
+    assert "6 of which became non-finite" in page
     assert "rate 0.001" in page
     assert "rate 1e+38" not in opened
 
@@ -116,7 +116,11 @@ def test_a_finished_sweep_trains_nothing(swept, config):
 
 
 def stop(signum, at, arguments, cwd):
-    """Starts a sweep and sends it a signal at the first line that begins so; returns how it ended."""
+    """Starts a sweep and sends it a signal once it prints a line that starts with ``at``.
+
+    Returns:
+      The exit status of the sweep, and its standard error.
+    """
     process = subprocess.Popen(
         command(*arguments, module=MODULE),
         cwd=cwd,
@@ -179,7 +183,7 @@ def loaded(config, text):
         ("def sweep(add):\n    add({}, a=1)\n    add({}, b=1)", r"\['a'\], then \['b'\]"),
     ],
 )
-def test_sweeps_that_cannot_be(config, text, message):
+def test_invalid_sweeps_are_refused(config, text, message):
     with pytest.raises(SetupError, match=message):
         sweep_points.expand(loaded(config, text), member_scores.MEANINGS)
 
@@ -201,7 +205,7 @@ def test_mistakes_in_a_point_are_refused_before_any_work(config, tmp_path, capsy
     assert not list(tmp_path.iterdir())
 
 
-def test_labels_of_what_is_logged_are_refused(config, tmp_path):
+def test_labels_that_are_names_of_logged_values_are_refused(config, tmp_path):
     loaded(config, "def sweep(add): add({'penalties.r1.weight': 2.0}, r1=2.0)")
     with pytest.raises(SetupError, match=r"label r1, a column of results.csv"):
         main(sweep, f"--config={config.parent}/other.py", "--seeds=1", f"--workdir={tmp_path}/out")
@@ -215,7 +219,7 @@ def test_labels_of_what_is_logged_are_refused(config, tmp_path):
         ("'modes'", "config field curves is 'modes': give a tuple"),
     ],
 )
-def test_curves_of_what_is_never_measured_are_refused(config, tmp_path, field, message):
+def test_curves_of_metrics_that_no_run_logs_are_refused(config, tmp_path, field, message):
     path = tmp_path / "curves.py"
     path.write_text(TINY.replace("    return config", f"    config.curves = {field}\n    return config"))
     with pytest.raises(SetupError, match=message):
@@ -223,12 +227,7 @@ def test_curves_of_what_is_never_measured_are_refused(config, tmp_path, field, m
     assert not (tmp_path / "out").exists()
 
 
-def test_a_metric_of_no_run_has_no_curves():
-    layout = sweep_page.arrange([run_of(0, 1.0, objective=name) for name in "ab"], "w1")
-    assert sweep_page.curves(layout, "modes") == ""
-
-
-def test_what_fails_only_in_a_step_is_refused_before_any_is_trained(config, tmp_path):
+def test_a_config_that_fails_only_in_a_step_is_refused_before_any_training(config, tmp_path):
     loaded(
         config,
         "def sweep(add):\n"
@@ -241,7 +240,7 @@ def test_what_fails_only_in_a_step_is_refused_before_any_is_trained(config, tmp_
     assert not (tmp_path / "out").exists()
 
 
-def test_a_section_that_points_share_is_each_ones_own(config):
+def test_points_get_copies_of_a_section_that_they_share(config):
     text = """
 from ml_collections import ConfigDict
 
@@ -273,82 +272,27 @@ def test_labels_are_the_fields_by_default_and_sections_may_be_given(config):
     assert sweep_points.expand(loaded(config, ""))[0].labels == {"config": "other"}
 
 
-def test_convolutions_are_timed_once_and_the_faster_way_is_kept(tmp_path, monkeypatch):
+def test_orders_of_convolutions_are_timed_once_and_the_faster_one_is_kept(tmp_path, monkeypatch):
     config = config_files.load("dcgan_mnist.py").values
     small = {"batch_size": 4, "models.generator.width": 2, "models.critic.width": 2, "data.seed": 0}
     members = [config_fields.with_values(config, {**small, "seed": seed}) for seed in range(2)]
-    plan = sweep_group.plan(population.group(members)[0], member_scores.SCORING)
+    plan = sweep_plan.plan_group(population.group_configs(members)[0], member_scores.SCORING)
     times = {False: 0.2, True: 0.1}
-    monkeypatch.setattr(sweep_group, "seconds_a_step", lambda plan, in_turn: times[in_turn])
-    assert sweep_group.choose(plan, tmp_path / "choice.json")
+    monkeypatch.setattr(sweep_group, "seconds_per_step", lambda plan, in_turn: times[in_turn])
+    assert sweep_group.choose_order(plan, tmp_path / "choice.json")
     times[True] = 0.3
-    assert sweep_group.choose(plan, tmp_path / "choice.json")  # from the file: what it settled stays
+    assert sweep_group.choose_order(plan, tmp_path / "choice.json")  # The choice is read from the file.
     assert json.loads((tmp_path / "choice.json").read_text())["one_by_one"] == 0.1
-    assert not sweep_group.choose(plan, tmp_path / "again.json")
+    assert not sweep_group.choose_order(plan, tmp_path / "again.json")
 
 
 @pytest.mark.slow
-def test_both_ways_can_be_timed():
+def test_both_orders_can_be_timed():
     config = config_files.load("gan_gaussians.py").values
     small = {"batch_size": 4, "data.seed": 0, "models.generator.hidden": (4,)}
     members = [config_fields.with_values(config, {**small, "seed": seed}) for seed in range(2)]
-    plan = sweep_group.plan(population.group(members)[0], member_scores.SCORING)
-    assert all(sweep_group.seconds_a_step(plan, in_turn) > 0 for in_turn in (False, True))
-
-
-def run_of(seed, score, **labels):
-    return sweep_results.Run(labels, seed, 0, {"w1": [None, score]}, [5, 10], np.zeros((4, 2)))
-
-
-def test_the_page_takes_the_best_number_by_its_mean():
-    runs = [
-        run_of(seed, value, objective=name, rate=rate)
-        for name, rate, values in (
-            ("a", 0.1, (1, 3)),
-            ("a", 0.2, (2, 4)),
-            ("b", 0.1, (5, 5)),
-            ("b", 0.2, (4, 4)),
-        )
-        for seed, value in enumerate(values)
-    ]
-    layout = sweep_page.arrange(runs, "w1")
-    assert (layout.row, layout.column, layout.rows, layout.columns) == ("objective", None, ["a", "b"], [""])
-    assert layout.cells["a", ""].tuned == {"rate": 0.1}
-    assert layout.cells["b", ""].tuned == {"rate": 0.2}
-    text = sweep_page.score_table(layout, "w1", {"": {"w1": 0.5}})
-    assert "class=best>2<small>1 to 3</small>" in text
-    assert "Δ +2 (+1 to +3)" in text
-    assert "<td>real points</td><td>0.5</td>" in text
-
-
-def test_labels_of_any_kind_are_shown():
-    hidden = [run_of(0, 1.0, hidden=(8, 8)), run_of(0, 2.0, hidden=(8,))]
-    assert sweep_page.arrange(hidden, "w1").rows == ["(8, 8)", "(8,)"]
-    runs = [
-        run_of(0, score, loss=loss, data={"name": "ring"}, norm=norm)
-        for loss in ("a", "b")
-        for score, norm in ((1.0, "layer"), (2.0, "none"))
-    ]
-    layout = sweep_page.arrange(runs, "w1")
-    assert (layout.rows, layout.columns) == (["a", "b"], ["{'name': 'ring'}"])
-    assert "<small>norm layer</small>" in sweep_page.score_table(layout, "w1", {})
-
-
-def test_the_critics_loss_against_the_distance():
-    distances = [3.0, 2.0, 1.5, 1.0]
-    falls = sweep_results.Run(
-        {"a": "x"},
-        0,
-        0,
-        {"w1": distances, "critic_loss": [-3.0, -2.5, -1.0, 0.0]},
-        [1, 2, 3, 4],
-        np.zeros(1),
-    )
-    assert sweep_page.correlation(falls, "w1") == -1.0
-    still = falls._replace(curves={"w1": distances, "critic_loss": [1.0, 1.0, 1.0, 1.0]})
-    assert np.isnan(sweep_page.correlation(still, "w1"))
-    mixed = falls._replace(curves={"w1": distances, "critic_loss": [1.0, 3.0, 2.0, None]})
-    assert sweep_page.correlation(mixed, "w1") == pytest.approx(-0.5)  # 1 − 6 (4 + 1 + 1) / (3 · 8)
+    plan = sweep_plan.plan_group(population.group_configs(members)[0], member_scores.SCORING)
+    assert all(sweep_group.seconds_per_step(plan, in_turn) > 0 for in_turn in (False, True))
 
 
 PROBLEMS_AS_ROWS = """
@@ -359,7 +303,7 @@ def sweep(add):
 
 
 @pytest.mark.slow
-def test_one_that_failed_has_no_more_scores(config, tmp_path):
+def test_a_member_that_failed_has_no_further_scores(config, tmp_path):
     loaded(
         config,
         "def sweep(add):\n"
@@ -370,7 +314,7 @@ def test_one_that_failed_has_no_more_scores(config, tmp_path):
     main(sweep, f"--config={config.parent}/other.py", *small, f"--workdir={tmp_path}/out")
     folder = tmp_path / "out" / "groups" / "0"
     with np.load(folder / "last.npz", allow_pickle=False) as file:
-        assert np.isfinite(file["samples"]).all()  # as it was before the step it failed in
+        assert np.isfinite(file["samples"]).all()  # The samples are from before the failed step.
         failed = file["failed"]
     lines = workdir.read_lines(folder / "curves.jsonl")
     assert failed[0] == 0
@@ -389,55 +333,9 @@ def test_problems_as_rows_have_a_page(config, tmp_path):
     table = page[page.index("<h2>w1") : page.index("<h2>Learning")]
     assert len(set(re.findall(r"<small>real points ([\d.]+)</small>", table))) == 3
     assert "Δ" not in table
-    assert "class=best" not in table
+    assert 'class="best"' not in table
     assert "<td>real points</td>" not in table
     assert page.count('alt="real points"') == 3
     modes = page[page.index("<h2>modes") : page.index("<h2>high_quality")]
     assert "<td>spiral</td><td>–</td>" in modes
     assert "real points 8" in modes
-
-
-def test_rows_compare_in_columns_of_one_problem_only():
-    runs = [
-        run_of(seed, score, objective=row, on=column)._replace(problem=problem)
-        for row, column, problem, score in (
-            ("a", "same", "ring", 1.0),
-            ("b", "same", "ring", 2.0),
-            ("a", "mixed", "ring", 1.0),
-            ("b", "mixed", "grid", 2.0),
-        )
-        for seed in range(2)
-    ]
-    layout = sweep_page.arrange(runs, "w1")
-    text = sweep_page.score_table(layout, "w1", {"ring": {"w1": 0.5}, "grid": {"w1": 0.25}})
-    assert text.count("class=best") == text.count("Δ") == 1
-    assert text.count("real points 0.5<") == text.count("real points 0.25<") == 1
-    assert "<td>real points</td><td>0.5</td><td>–</td>" in text
-    assert "over 2 blocks" in sweep_page.ranking(layout, "w1")
-
-
-def test_every_run_is_drawn_as_far_as_there_is_room(monkeypatch):
-    runs = [run_of(seed, rate, objective="a", rate=rate) for rate in (1.0, 2.0) for seed in range(40)]
-    layout = sweep_page.arrange(runs, "w1")
-    real = {"": np.eye(2)}
-    text = sweep_page.panels(layout, real)
-    assert all(text.count(f'alt="{name}, seed 39"') == 1 for name in ("a, further seeds", "a, rate 2"))
-    assert text.count("<img ") == 1 + 80
-    assert text.index("<details>") < text.index("further seeds")
-    assert "not drawn" not in text
-    monkeypatch.setattr(sweep_page, "MAX_FOLDED", 10)
-    text = sweep_page.panels(layout, real)
-    assert text.count("<img ") == 1 + 32 + 8
-    assert "40 more are not drawn" in text
-
-
-def test_numbers_alone_are_rows():
-    runs = [run_of(0, 1.0, rate=rate, b1=0.5) for rate in (0.1, 0.2)]
-    assert sweep_page.arrange(runs, "w1").rows == ["0.1, 0.5", "0.2, 0.5"]
-
-
-def test_panels_are_dark_where_points_are():
-    limits = sweep_page.limits_of(np.array([[-1.0, -1.0], [1.0, 1.0]]))
-    picture = sweep_page.scatter_panel(np.array([[-1.0, 1.0], [np.nan, 0.0], [50.0, 0.0]]), limits, side=10)
-    assert (picture < 255).sum() == 1
-    assert picture[0, 0] < 255 or picture[:2, :2].min() < 255  # left and up

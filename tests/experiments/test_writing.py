@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, by one process or several, and what becomes of errors."""
+"""Tests that files are never left partially written, and that system errors are reported in one line."""
 
 import errno
 import os
@@ -25,7 +25,7 @@ def write_inception(path):
 RUN = sweep_results.Run({"loss": "hinge"}, 0, 0, {"fid": [1.0]}, [1], np.zeros((1, 2)))
 WRITERS = {
     "json": lambda path: workdir.write_json(path, {"a": 1}),
-    "page": lambda path: page.write(path, "title", ["<p>text</p>"]),
+    "page": lambda path: page.write(path, "base.html", title="title"),
     "picture": lambda path: workdir.write_png(path, np.zeros((2, 2, 3), np.uint8)),
     "table": lambda path: sweep_results.write_csv(path, [RUN]),
     "trimmed": lambda path: workdir.trim_metrics(path, 1),
@@ -37,7 +37,7 @@ WRITERS = {
 def test_another_process_may_be_writing_the_same_file(name, tmp_path):
     path = tmp_path / "file"
     path.write_text('{"step": 1}\n{"step": 2}\n')
-    other = tmp_path / ".file.partial"  # taken: nobody can write here
+    other = tmp_path / ".file.partial"  # a folder, so that no file of this name can be written
     other.mkdir()
     WRITERS[name](path)
     assert sorted(tmp_path.iterdir()) == [other, path]
@@ -45,7 +45,7 @@ def test_another_process_may_be_writing_the_same_file(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_nothing_is_left_of_what_cannot_be_written(name, tmp_path, monkeypatch):
+def test_a_failed_write_leaves_no_file_behind(name, tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_text('{"step": 1}\n{"step": 2}\n')
 
@@ -68,7 +68,7 @@ def test_a_workdir_that_cannot_be_made_is_refused(tmp_path, capsys, monkeypatch)
 @pytest.mark.parametrize(
     ("number", "status"), [(errno.EACCES, 2), (errno.EROFS, 2), (errno.ENOSPC, 1), (errno.EIO, 1)]
 )
-def test_errors_of_the_system_are_one_line(number, status, tmp_path, capsys, monkeypatch):
+def test_system_errors_are_reported_in_one_line(number, status, tmp_path, capsys, monkeypatch):
     def failing(self, content):
         raise OSError(number, os.strerror(number), str(self))
 

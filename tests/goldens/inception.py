@@ -1,9 +1,10 @@
-"""Writes inception.npz: what torch-fidelity makes of seeded weights and pictures.
+"""Writes inception.npz, the results of torch-fidelity for seeded weights and pictures.
 
     pip install -e ".[dev,fidelity]" && python -m tests.goldens.inception
 
-The weights are those of :func:`tests.fidelity.draw` with the batch statistics of some pictures, which are
-part of the file. The suite holds the project to it, and ``tests/test_fidelity.py`` to torch-fidelity.
+The weights are those of :func:`tests.fidelity.draw`. Their batch statistics, which are measured on some
+pictures, are part of the file. The tests compare jaxgan with this file; where torch-fidelity is installed,
+``tests/jaxgan/metrics/test_fidelity.py`` also compares jaxgan with torch-fidelity itself.
 """
 
 import io
@@ -24,7 +25,7 @@ NAMES = ("64", "192", "768", "2048", "logits_unbiased", "logits")
 
 
 def save(state: dict[str, np.ndarray], path: Any, *, zipped: bool = False) -> None:
-    """Writes weights as the public checkpoint is written, or in the newer format."""
+    """Writes weights in the older format of the public checkpoint, or in the newer zip format."""
     tensors = {name: torch.from_numpy(values) for name, values in state.items()}
     torch.save(tensors, path, _use_new_zipfile_serialization=zipped)
 
@@ -32,7 +33,7 @@ def save(state: dict[str, np.ndarray], path: Any, *, zipped: bool = False) -> No
 def extractor(
     state: dict[str, np.ndarray], dtype: torch.dtype = torch.float32
 ) -> FeatureExtractorInceptionV3:
-    """Torch-fidelity's network with these weights."""
+    """Returns the network of torch-fidelity with the given weights."""
     with tempfile.NamedTemporaryFile(suffix=".pth") as file:
         save(state, file.name)
         network = FeatureExtractorInceptionV3(
@@ -43,14 +44,14 @@ def extractor(
 
 
 def run(network: FeatureExtractorInceptionV3, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Its features of (B, H, W, 3) uint8 images, by name."""
+    """Computes the outputs of a network for (B, H, W, 3) uint8 images, by name."""
     with torch.no_grad():
         found = network(torch.from_numpy(images).permute(0, 3, 1, 2))
     return {name: values.numpy() for name, values in zip(NAMES, found, strict=True)}
 
 
 def calibrate(state: dict[str, np.ndarray], images: np.ndarray) -> dict[str, np.ndarray]:
-    """The weights with the images' own batch statistics."""
+    """Returns the weights with batch statistics that are measured on the images."""
     network = extractor(state)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -62,14 +63,14 @@ def calibrate(state: dict[str, np.ndarray], images: np.ndarray) -> dict[str, np.
 
 
 def write_folder(images: np.ndarray, path: Path) -> None:
-    """Writes images as PNGs."""
+    """Writes images as PNG files to a new folder."""
     path.mkdir()
     for i, image in enumerate(images):
         Image.fromarray(image).save(path / f"{i:05}.png")
 
 
 def scores(state: dict[str, np.ndarray], first: Path, second: Path) -> dict[str, float]:
-    """Torch-fidelity's scores of the first folder against the second, end to end."""
+    """Computes the scores of torch-fidelity for a folder of images against a second folder."""
     with tempfile.NamedTemporaryFile(suffix=".pth") as file:
         save(state, file.name)
         return torch_fidelity.calculate_metrics(
@@ -90,7 +91,7 @@ def scores(state: dict[str, np.ndarray], first: Path, second: Path) -> dict[str,
 
 
 def tiny(zipped: bool) -> bytes:
-    """A small state dict with what a reader may get wrong: strides, shared numbers, integers, no axes."""
+    """Returns the file of a small state dict with strides, shared numbers, integers and no axes."""
     numbers = torch.arange(24.0)
     tensors = {
         "turned": numbers.reshape(2, 3, 4).permute(2, 0, 1),
@@ -105,7 +106,7 @@ def tiny(zipped: bool) -> bytes:
 
 
 def main() -> None:
-    """Writes the file, and says how far from float64 torch-fidelity's own float32 is."""
+    """Writes the file, and prints the rounding errors of torch-fidelity in float32."""
     state = calibrate(fidelity.draw(), fidelity.pictures(20, 16, *fidelity.FOLDER_SIZE))
     kept: dict[str, Any] = fidelity.pack(state)
     networks = [extractor(state), extractor(state, torch.float64)]

@@ -40,7 +40,7 @@ class SpectralCritic(nn.Module):
 
 
 def spectral():
-    """Returns a game with spectral state, penalties that draw, a lazy term's state and instance noise."""
+    """Returns a system with spectral state, penalties that draw, a lazy term's state and instance noise."""
     terms = {
         "gradient_penalty": penalty("gradient_penalty", weight=10.0),
         "r1": every(3, penalty("r1", weight=0.1)),

@@ -1,3 +1,5 @@
+"""Tests of checkpoints: exact restoration, and damage that is found and skipped."""
+
 import functools
 import json
 
@@ -8,7 +10,7 @@ import pytest
 
 from jaxgan import checkpoint, parallel
 from jaxgan.errors import SetupError
-from jaxgan.state import sha256
+from jaxgan.hashing import sha256_of_tree
 from jaxgan.steps import train_step
 from tests.conftest import tiny_batch, tiny_gan
 
@@ -38,7 +40,7 @@ def at(step):
 
 @pytest.fixture
 def directory(tmp_path):
-    """Checkpoints of steps 1 to 4, of which the newest three are kept."""
+    """Saves checkpoints at steps 1 to 4, of which the newest three are kept, and returns their folder."""
     with checkpoint.open_manager(tmp_path / "checkpoints") as manager:
         for step in (1, 2, 3, 4):
             checkpoint.save(manager, at(step), INFO)
@@ -54,7 +56,7 @@ def test_round_trip_is_bit_exact(directory):
     restored, damaged = read(directory)
     assert not damaged
     assert restored.info == INFO
-    assert restored.state_sha256 == sha256(checkpoint._flatten(at(4)))
+    assert restored.state_sha256 == sha256_of_tree(checkpoint._flatten(at(4)))
     assert jax.tree.structure(restored.state) == jax.tree.structure(abstract_at(4))
     for ours, theirs in zip(jax.tree.leaves(restored.state), jax.tree.leaves(at(4)), strict=True):
         if jnp.issubdtype(theirs.dtype, jax.dtypes.prng_key):
@@ -75,7 +77,7 @@ def test_later_checkpoints_than_the_newest_asked_for_do_not_count(directory):
 
 
 def test_the_shapes_of_a_state_are_those_of_its_step(tmp_path):
-    """A run of stages has states of several shapes."""
+    """The states of a run with stages have different shapes."""
 
     def widened(step):
         memory = {"memory": jnp.full(step, 0.5)} if step > 2 else {}
@@ -114,7 +116,7 @@ def _truncate(directory, step):
 
 
 def _flip(directory, step):
-    """A bit in every fiftieth byte: a single one may fall where nothing is read, which harms nobody."""
+    """Flips a bit in every fiftieth byte, because a single bit may be in a place that is not read."""
     for file in _files(directory, step):
         if "/d/" in str(file):
             content = bytearray(file.read_bytes())
@@ -130,7 +132,7 @@ def _remove(directory, step):
 
 
 def _lie(directory, step):
-    """Files that all parse, with a state that is not the one that was saved."""
+    """Changes the recorded hash, so that all files can be parsed but do not match."""
     meta = directory / str(step) / "meta" / "metadata"
     value = json.loads(meta.read_text())
     value["state_sha256"] = "0" * 64
@@ -148,7 +150,7 @@ def test_a_damaged_newest_is_named_and_the_one_before_it_used(directory, damage)
     assert int(restored.state.step) == 3
     assert [item.path.name for item in damaged] == ["4"]
     assert damaged[0].reason
-    assert (directory / "4").exists()  # reading alone changes nothing
+    assert (directory / "4").exists()  # Reading does not change the folder.
 
     with checkpoint.open_manager(directory) as manager:
         restored, damaged = checkpoint.restore(manager, abstract_at)
@@ -161,7 +163,7 @@ def test_a_damaged_newest_is_named_and_the_one_before_it_used(directory, damage)
 
 
 def test_every_flipped_byte_is_found(directory):
-    """No byte of the state's data can change unseen."""
+    """A change of any byte of the state's data is found or does not affect the state."""
     files = [f for f in _files(directory, 4) if "/d/" in str(f)]
     rng = np.random.default_rng(0)
     for trial in range(12):
@@ -171,9 +173,9 @@ def test_every_flipped_byte_is_found(directory):
         bad[rng.integers(len(bad))] ^= 1 << rng.integers(8)
         file.write_bytes(bytes(bad))
         restored, _ = read(directory)
-        assert restored.state_sha256 == sha256(checkpoint._flatten(restored.state))
+        assert restored.state_sha256 == sha256_of_tree(checkpoint._flatten(restored.state))
         state = restored.state
-        assert restored.state_sha256 == sha256(checkpoint._flatten(at(int(state.step))))
+        assert restored.state_sha256 == sha256_of_tree(checkpoint._flatten(at(int(state.step))))
         file.write_bytes(good)
 
 

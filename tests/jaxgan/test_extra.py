@@ -29,9 +29,9 @@ def get_config():
 """
 RUNS = {
     # These values are far from balance, so that k changes.
-    "BEGAN": ("objectives", "BEGAN", {"gan": {"gamma": 1.0, "lambda_k": 0.1}}),
+    "BEGAN": ("lucic_objectives", "BEGAN", {"gan": {"gamma": 1.0, "lambda_k": 0.1}}),
     "replay": (
-        "remedies",
+        "collapse_remedies",
         "replay",
         {
             "n_critic": 2,

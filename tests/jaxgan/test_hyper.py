@@ -1,4 +1,4 @@
-"""Kinds of hyper-parameters: which values they hold, and what a message says of others."""
+"""Kinds of hyper-parameters: their valid values, and the messages for invalid ones."""
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,7 @@ def test_every_kind_is_tested():
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_what_a_kind_holds(name):
+def test_a_kind_accepts_its_values_and_refuses_others(name):
     annotation, good, bad = KINDS[name]
     kind = hyper.kind_of(annotation)
     for value in good:
@@ -44,7 +44,7 @@ def test_what_a_kind_holds(name):
         assert "\n" not in str(error.value)
 
 
-def test_schedules_are_left_to_whoever_builds_them():
+def test_sections_of_schedules_are_accepted_by_scheduled_kinds_only():
     section = ConfigDict({"schedule": "linear"})
     for name, (annotation, _, _) in KINDS.items():
         kind = hyper.kind_of(annotation)
@@ -56,8 +56,8 @@ def test_schedules_are_left_to_whoever_builds_them():
                 hyper.check_value("weight", section, kind)
 
 
-def test_traced_numbers_are_taken_on_trust():
-    # What may be traced only enters arithmetic; a number that gives a shape or a loop may not.
+def test_traced_numbers_are_accepted_by_traced_kinds_only():
+    # Numbers that only enter arithmetic may be traced, but not those that determine shapes or loops.
     def check(value):
         for annotation in (hyper.Number, hyper.Unit, hyper.Positive, hyper.Scheduled, hyper.ScheduledDecay):
             hyper.check_value("field", value, hyper.kind_of(annotation))
@@ -72,7 +72,7 @@ def test_traced_numbers_are_taken_on_trust():
 
 
 def factory(network: object, *, gamma: hyper.Unit, every: hyper.Count = 4, note: str = ""):
-    """Takes two hyper-parameters with a kind."""
+    """Has two hyper-parameters that are annotated with a kind."""
 
 
 def test_kinds_are_those_of_a_signature():
@@ -89,13 +89,13 @@ def test_kinds_are_those_of_a_signature():
         ({"gamma": 0.5, "note": "x"}, "unknown gan field 'note'"),
     ],
 )
-def test_fields_that_a_function_does_not_take_are_refused(values, message):
+def test_fields_that_do_not_fit_a_function_are_refused(values, message):
     with pytest.raises(SetupError) as error:
         hyper.check_fields("gan", values, factory)
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
 
 
-def test_fields_that_a_function_takes_pass():
+def test_fields_that_fit_a_function_pass():
     hyper.check_fields("gan", {"gamma": 0.5}, factory)
     hyper.check_fields("gan", {"gamma": 0.5, "every": 2, "name": 3}, factory, extra=("name",))

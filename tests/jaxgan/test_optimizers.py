@@ -1,3 +1,5 @@
+"""Optimisers of optax by name, and clipping of weights."""
+
 import inspect
 
 import jax
@@ -41,10 +43,16 @@ def test_clipping_needs_parameters():
         tx.update({"w": jnp.ones(2)}, tx.init({"w": jnp.ones(2)}))
 
 
-def test_any_optax_optimiser_by_name():
+def test_the_table_has_the_optimisers_that_optax_exports():
+    for name, make in optimizers.OPTIMIZERS.items():
+        assert make is getattr(optax, name)
+        assert next(iter(inspect.signature(make).parameters)) == "learning_rate"
+
+
+def test_optax_optimisers_by_name():
     for name in ("adam", "adamw", "sgd", "rmsprop", "lion"):
         built = optimizers.build(name, learning_rate=0.1)
-        plain = getattr(optax, name)(0.1)
+        plain = optimizers.OPTIMIZERS[name](0.1)
         grads, params = jnp.array([1.0, -2.0]), jnp.array([0.5, 0.25])
         ours, _ = built.update(grads, built.init(params), params)
         theirs, _ = plain.update(grads, plain.init(params), params)
@@ -85,12 +93,10 @@ def test_bounds_and_rates_may_be_traced():
     np.testing.assert_allclose(jax.vmap(after_an_update)(rates, bounds), [0.05, 0.1, 0.5], rtol=1e-6)
 
 
-NAMES = sorted(optimizers._optimizers())
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "lbfgs"])  # that one needs the loss
+# The updates of L-BFGS need the loss as well.
+@pytest.mark.parametrize("name", sorted(set(optimizers.OPTIMIZERS) - {"lbfgs"}))
 def test_every_number_of_an_optimiser_may_be_traced(name):
-    parameters = inspect.signature(getattr(optax, name)).parameters
+    parameters = inspect.signature(optimizers.OPTIMIZERS[name]).parameters
     numbers = [field for field, given in parameters.items() if isinstance(given.default, float)]
     params = {"w": jnp.ones((3, 2))}
 
@@ -98,7 +104,7 @@ def test_every_number_of_an_optimiser_may_be_traced(name):
         tx = optimizers.build(name, **{"learning_rate": 1e-3, **values})
         return tx.update(params, tx.init(params), params)[0]
 
-    # A 0 leaves its part out of the program, and is never traced.
+    # optax leaves a part out of the program if its number is 0, so that a number of 0 is never traced.
     values = {"learning_rate": 1e-3} | {field: parameters[field].default or 0.1 for field in numbers}
     jax.tree.map(
         lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4), jax.jit(update)(values), update(values)

@@ -43,7 +43,7 @@ class Quadratic(nn.Module):
 
 
 def quadratic(rate=RATE, **options):
-    """Returns the Wasserstein game of the quadratic critic and a generator that is not trained."""
+    """Returns a Wasserstein GAN of the quadratic critic and a generator that is not trained."""
     gan = game(loss=losses.get("wasserstein"), critic=Quadratic(), **options)
     return gan._replace(generator_tx=optax.sgd(0.0), critic_tx=optax.sgd(rate))
 

@@ -1,4 +1,4 @@
-"""Numbers that change with the game's step: rates, decays, weights, and whose clock they keep."""
+"""Schedules of learning rates, decays and weights, which count training steps."""
 
 import functools
 
@@ -62,7 +62,7 @@ def test_numbers_stay_numbers():
         ({"schedule": "cosine", "init_value": 1.0, "decay_steps": 0}, "config field rate: "),
     ],
 )
-def test_what_is_no_schedule_is_refused(section, message):
+def test_invalid_schedules_are_refused(section, message):
     with pytest.raises(SetupError) as error:
         schedules.build(section, "rate")
     assert str(error.value).startswith(message)
@@ -75,7 +75,7 @@ def begin(tx, player, n_critic=1):
 
 
 def test_a_rate_counts_the_games_steps_and_not_the_critics_updates():
-    # A gradient of ones, whatever the loss: each update moves a parameter by minus the rate.
+    # The gradient is replaced by ones, so that each update subtracts the rate from every parameter.
     ones = optax.stateless(lambda updates, params: jax.tree.map(jnp.ones_like, updates))
     tx = optax.chain(ones, optimizers.build("sgd", learning_rate=LINEAR))
     gan, state, batch = begin(tx, "critic", n_critic=5)
@@ -87,7 +87,7 @@ def test_a_rate_counts_the_games_steps_and_not_the_critics_updates():
         after, _ = jax.jit(stepper(gan))(now, batch)
         difference = jax.tree.map(lambda x, y: x - y, state.critic.params, after.critic.params)
         moved[number] = float(jax.tree.leaves(difference)[0].ravel()[0])
-    # Half-way at step 50: by the critic's own count, 250, the rate would be 0 since step 20.
+    # The rate is halved at step 50. By the critic's own count, 250, it would be 0 from step 20 on.
     np.testing.assert_allclose([moved[0], moved[50], moved[100]], [5.0, 2.5, 0.0], atol=1e-5)
 
     tx = optax.chain(ones, optax.sgd(optax.linear_schedule(1.0, 0.0, 100)))
@@ -100,7 +100,7 @@ def test_a_rate_counts_the_games_steps_and_not_the_critics_updates():
 
 
 def adam_by_hand(gradients, rates, b1, b2s, eps=1e-8):
-    """Adam in float64, its rate and β2 those of each update's step; biases by the number of updates."""
+    """Computes Adam in float64 with a rate and a β2 per update; bias corrections count the updates."""
     p = m = v = 0.0
     for t, (g, rate, b2) in enumerate(zip(gradients, rates, b2s, strict=True), 1):
         m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g**2
@@ -147,7 +147,7 @@ def test_groups_have_rates_of_their_own():
     for step, rate in ((0, 0.1), (5, 0.05)):
         updates, _ = tx.update(gradients, tx.init(PARAMS), PARAMS, step=jnp.int32(step))
         after = optax.apply_updates(PARAMS, updates)
-        # All are clipped, whichever group they are of.
+        # The parameters of all groups are clipped.
         np.testing.assert_allclose(after["mapping"]["w"], min(1 - 0.8 * rate, 0.5), rtol=1e-6)
         tx_free = optimizers.build("sgd", learning_rate=1.0, groups={"mapping": {"learning_rate": slow}})
         updates, _ = tx_free.update(gradients, tx_free.init(PARAMS), PARAMS, step=jnp.int32(step))
@@ -203,7 +203,7 @@ def test_the_averages_decay_may_be_a_schedule():
     state = gan.init(jax.random.key(0), batch)
     step = jax.jit(functools.partial(stepper(gan), ema_decay=decay))
     for number in (0, 30, 90, 200):
-        # Far from its average, so that the decay is seen.
+        # The average is moved away from the parameters, so that the decay has a visible effect.
         away = jax.tree.map(lambda x: x + 1.0, state.generator.ema_params)
         now = state.replace(step=jnp.int32(number), generator=state.generator.replace(ema_params=away))
         after, _ = step(now, batch)

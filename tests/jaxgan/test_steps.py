@@ -1,4 +1,4 @@
-"""The promises of a step: who changes whom, when u moves, what is averaged, what is drawn."""
+"""Tests of the train step: which player changes, when u advances, what is averaged and what is drawn."""
 
 import functools
 
@@ -14,13 +14,14 @@ from jaxgan import latents, layers, losses, optimizers, parallel
 from jaxgan.errors import SetupError
 from jaxgan.gans import passes
 from jaxgan.gans.adversarial import adversarial
+from jaxgan.hashing import sha256_of_tree
 from jaxgan.models import dcgan, mlp
-from jaxgan.state import TrainState, sha256
+from jaxgan.state import TrainState
 from jaxgan.steps import GAN, Aux, train_step, with_conditions
 from tests.conftest import composed, example, fakes_of, losses_of, tiny_batch, tiny_gan, with_optimizer
 from tests.points import PRIOR, game, points_batch
 
-pytestmark = pytest.mark.xdist_group("steps")  # one worker compiles them
+pytestmark = pytest.mark.xdist_group("steps")  # on one worker, so that each system is compiled once
 
 
 def assert_equal(a, b):
@@ -62,7 +63,7 @@ def test_the_key_never_changes_and_the_step_is_folded_in():
     _, again = step(state, batch)
     assert_equal(first, again)
     _, later = step(state.replace(step=state.step + 1), batch)
-    assert later["fake_logits"] != first["fake_logits"]  # other latents
+    assert later["fake_logits"] != first["fake_logits"]  # the latents differ
 
 
 def test_a_loss_returns_its_own_players_collections_only():
@@ -73,7 +74,7 @@ def test_a_loss_returns_its_own_players_collections_only():
     assert differs(aux.model_state, state.critic.model_state)
     fakes = fakes_of(gan)(state, example(batch), state.key)
     _, aux = jax.jit(gan.generator_loss)(state.generator.params, state, example(batch), fakes, state.key)
-    assert aux.model_state is None  # its pass has moved its collections
+    assert aux.model_state is None  # ``generate`` has already updated the generator's collections
     _, aux = losses_of(gan, "generator")(state, example(batch), state.key)
     assert jax.tree.structure(aux.model_state) == jax.tree.structure(state.generator.model_state)
     assert differs(aux.model_state, state.generator.model_state)
@@ -121,7 +122,7 @@ def test_one_step_is_n_critic_updates_then_one_of_the_generator(n_critic):
     state, batch = begin(gan, n_critic=n_critic)
     ours, metrics = step(state, batch)
 
-    # The same by hand, with optax alone.
+    # The same step, written with optax alone.
     key = jax.random.fold_in(state.key, 0)
     critic, tx = state.critic, gan.critic_tx
     critic_gradient, generator_gradient = (
@@ -157,17 +158,17 @@ def test_players_see_the_same_fakes_when_n_critic_is_one():
     state, batch = begin(gan)
     gan, state = with_optimizer(gan, state, optax.sgd(0.0), "critic")
     _, metrics = jax.jit(functools.partial(train_step, gan=gan, ema_decay=0.9))(state, batch)
-    # With a critic that stands still, the generator's loss is minus the mean logit the critic saw.
+    # If the critic is not trained, the generator's loss is minus the mean logit of the fakes it was shown.
     np.testing.assert_allclose(metrics["generator_loss"], -metrics["fake_logits"], rtol=1e-5)
 
 
 @pytest.mark.parametrize(("n_critic", "penalty"), [(1, None), (3, "gradient_penalty")])
 def test_u_advances_once_per_update_of_its_owner(n_critic, penalty):
     gan, _ = compiled("hinge", "spectral", penalty)
-    # At a learning rate of zero the kernels stand still, and only the count of iterations moves u.
+    # At a learning rate of 0 the kernels do not change, and only the number of iterations affects u.
     state, batch = begin(gan, n_critic=n_critic)
     gan, state = with_optimizer(gan, state, optax.sgd(0.0), "critic", "generator")
-    # Away from convergence, so that one iteration more or less is seen.
+    # The initial u is far from convergence, so that one iteration more or less makes a difference.
     spectral_state = jax.tree.map(lambda x: x, state.critic.model_state["spectral"])
     for layer in spectral_state.values():
         layer["u"] = jnp.zeros_like(layer["u"]).at[0].set(1.0)
@@ -229,7 +230,7 @@ def test_no_buffer_is_donated_twice():
         functools.partial(train_step, gan=gan, ema_decay=0.9), parallel.device_mesh(jax.devices()[:1])
     )
     for _ in range(2):
-        state, _ = step(state, batch)  # an aliased buffer would be an error here
+        state, _ = step(state, batch)  # an aliased buffer would raise an error here
     pointers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(state.generator.params)]
     averages = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(state.generator.ema_params)]
     assert not set(pointers) & set(averages)
@@ -302,21 +303,21 @@ def test_weight_clipping_holds_after_every_update():
 def test_the_hash_sees_every_leaf():
     gan, _ = compiled()
     state, _ = begin(gan)
-    reference = sha256(state)
-    assert sha256(jax.tree.map(lambda x: x, state)) == reference
-    assert sha256(state.replace(step=state.step + 1)) != reference
-    assert sha256(state.replace(key=jax.random.key(1))) != reference
+    reference = sha256_of_tree(state)
+    assert sha256_of_tree(jax.tree.map(lambda x: x, state)) == reference
+    assert sha256_of_tree(state.replace(step=state.step + 1)) != reference
+    assert sha256_of_tree(state.replace(key=jax.random.key(1))) != reference
     params = dict(state.critic.params)
     name = sorted(params)[0]
     params[name] = {**params[name], "kernel": params[name]["kernel"].at[0].add(1e-7)}
-    assert sha256(state.replace(critic=state.critic.replace(params=params))) != reference
+    assert sha256_of_tree(state.replace(critic=state.critic.replace(params=params))) != reference
 
 
-# One pass of the generator for both players.
+# Tests that both players share one pass of the generator.
 
 
 class SpectralGenerator(nn.Module):
-    """A generator whose pass moves a state: two of them are never the same."""
+    """A generator whose forward pass changes its state, so that no two passes are the same."""
 
     @nn.compact
     def __call__(self, z, train):
@@ -326,7 +327,7 @@ class SpectralGenerator(nn.Module):
 
 
 def multiplications(function, *arguments):
-    """FLOPs of the matrix products that a function compiles to."""
+    """Returns the FLOPs of the matrix products in a compiled function."""
     compiled = jax.jit(function, compiler_options=parallel.CPU_OPTIONS).lower(*arguments).compile()
     return sum(product.flops for product in costs.products(hlo.parse(compiled.as_text())))
 
@@ -365,7 +366,7 @@ def test_the_generator_runs_forward_once_for_both_players(n_critic):
     once = multiplications(both_ways, params, data)
     needed = once + n_critic * multiplications(critic_update, state.critic.params, data, fakes)
     needed += multiplications(judged, data, fakes)
-    # What the critic's earlier updates are shown is made for them alone.
+    # The fakes of the critic's earlier updates are generated for those updates alone.
     needed += (n_critic - 1) * multiplications(forward, params, data)
     assert multiplications(forward, params, data) > 0.2 * once > 0.1 * needed
     step = functools.partial(train_step, gan=gan, ema_decay=0.9)
@@ -398,7 +399,7 @@ def test_a_generators_gradient_is_the_direct_one_and_the_one_through_its_samples
     moved = jax.tree.map(lambda x, y: x - y, biased, after.generator.params)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), moved, grads)
     np.testing.assert_allclose(metrics["generator_grad_norm"], optax.global_norm(grads), rtol=1e-5)
-    # Either part alone is another gradient.
+    # The direct part alone is a different gradient, and so is the part through the samples.
     fakes = fakes_of(gan)(state, example(batch), key)
     alone, _ = jax.grad(generator_loss, has_aux=True)(
         biased, state.replace(critic=after.critic), example(batch), fakes, key
@@ -414,11 +415,11 @@ def test_an_aux_names_all_that_an_update_changes():
         Aux(metrics={}, extra={})
 
 
-# Games without a critic, or without its updates.
+# Tests of systems without a critic, or without updates of the critic.
 
 
 class Coder(nn.Module):
-    """An encoder of points in the plane to one dimension, and back."""
+    """An encoder of points in the plane to one dimension, and the decoder back."""
 
     def setup(self):
         self.encoder, self.decoder = nn.Dense(2), nn.Dense(2)
@@ -433,7 +434,7 @@ class Coder(nn.Module):
 
 
 def coder_game():
-    """A variational auto-encoder: the generator is the only player."""
+    """Returns a variational auto-encoder, a system in which the generator is the only player."""
     coder, tx = Coder(), optax.adam(0.02)
 
     def init(key, batch):
@@ -460,7 +461,7 @@ def coder_game():
 
 def test_a_game_without_a_critic_updates_its_generator():
     gan, batch = coder_game(), points_batch()
-    # On a line, so that one dimension is enough.
+    # The points lie on a line, so that one latent dimension is enough.
     batch["real"] = batch["real"][..., :1] * np.array([1.0, -2.0], np.float32) + 1
     state = gan.init(jax.random.key(0), batch)
     assert state.critic is None
@@ -522,7 +523,7 @@ def test_a_critic_may_keep_an_average():
     step = jax.jit(functools.partial(train_step, gan=gan, ema_decay=0.9))
     for _ in range(3):
         before, (state, _) = state, step(state, batch)
-    decay = (1 + 2) / (10 + 2)  # once a step, however many updates the critic has
+    decay = (1 + 2) / (10 + 2)  # applied once a step, whatever the number of critic updates
     for player in ("critic", "generator"):
         old, new = getattr(before, player), getattr(state, player)
         jax.tree.map(
@@ -540,11 +541,11 @@ def test_a_critic_may_keep_an_average():
     )
 
 
-# Conditions.
+# Tests of conditions.
 
 
 class Labelled(nn.Module):
-    """A network that is told a label from 0 to 2."""
+    """A network that takes a label from 0 to 2 as an input."""
 
     outputs: int
 

@@ -1,1 +1,1 @@
-"""Configs of comparisons over seeds, trained with experiments.sweep."""
+"""Configs of studies that compare runs over seeds, trained with ``experiments.sweep``."""

@@ -1,13 +1,13 @@
-"""A generator that is a line, learning another line at a distance, by JS and by W.
+"""A generator that is a line and learns a distant parallel line, with the JS and the W objective.
 
     python -m experiments.sweep --config=parallel_lines.py
 
-The generator is affine in a code of one number, so that what it can do is what the lecture's can: be a
-segment somewhere. Real points are (θ, y), y uniform on [0, 1).
+The generator is affine in a one-dimensional code, so that it can only produce line segments, as in the
+textbook example of parallel lines. The real points are (θ, y) with y uniform on [0, 1).
 
-It takes 3 min 14 s on 2 cores, beside other work. Expect WGAN-GP to come on at the same pace from any
-distance, a unit in a thousand steps, and MM to arrive from 0.5 in most seeds, to go a fifth of the way
-from 2, and not to move from 8.
+This study takes 3 min 14 s on 2 cores, beside other work. Expect WGAN-GP to approach at the same pace from
+any distance, one unit in a thousand steps. Expect MM to arrive from a distance of 0.5 with most seeds, to
+cover a fifth of the way from 2, and not to move from 8.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,13 @@ THETAS = (0.5, 2.0, 8.0)
 
 
 def get_config() -> ConfigDict:
-    """What all runs share."""
+    """Returns the config that all runs share."""
     config = gan_gaussians.get_config()
     config.num_steps = 2000
     config.batch_size = 128
     config.log_every = config.sample_every = 100
     config.checkpoint_every = 1000
-    config.ema_decay = 0.0  # a line on its way, not the mean of where it was
+    config.ema_decay = 0.0  # The scores concern the current line, not an average of earlier ones.
     config.data = {"name": "parallel_lines", "path": "", "theta": THETAS[0]}
     config.latent = {"prior": "uniform", "dim": 1}
     config.models.generator.hidden = ()
@@ -36,7 +36,11 @@ def get_config() -> ConfigDict:
 
 
 def sweep(add: Callable[..., None]) -> None:
-    """Minimax, by which a critic's optimum is JS, and WGAN-GP, by which it is W, at each distance."""
+    """Adds the minimax loss (JS with an optimal critic) and WGAN-GP (W) at each distance.
+
+    Args:
+      add: Function that adds a point of the sweep, given its config fields and its labels.
+    """
     for name, loss, weight, n_critic in (
         ("MM (JS)", "minimax", 0.0, 1),
         ("WGAN-GP (W)", "wasserstein", 10.0, 5),

@@ -1,13 +1,13 @@
-"""The generator's gradient as the critic grows strong, for each loss.
+"""Norm of the generator's gradient as the critic grows stronger, for each loss.
 
     python -m experiments.sweep --config=study_gradients.py
 
-The generator stands still and the critic learns to tell its samples from real ones, so that every step
-shows the gradient the generator would get from a critic of that strength.
+The generator stays fixed while the critic learns to tell its samples from real ones, so that every step
+shows the gradient that the generator would receive from a critic of that strength.
 
-It takes 1 min 42 s on 2 cores. Expect NS's gradient to grow twentyfold as the critic's loss falls, WGAN's
-and LSGAN's to stay, and MM's to fall ever further behind NS's, though it does not vanish within these
-steps.
+This study takes 1 min 42 s on 2 cores. Expect the gradient of NS to grow twentyfold as the critic's loss
+falls, those of WGAN and LSGAN to stay about the same, and that of MM to fall ever further behind the
+gradient of NS, though it does not vanish within these steps.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ LOSSES = {"MM": "minimax", "NS": "non_saturating", "WGAN": "wasserstein", "LSGAN
 
 
 def get_config() -> ConfigDict:
-    """A generator that does not learn."""
+    """Returns the config of a generator that does not learn."""
     config = gan_gaussians.get_config()
     config.num_steps = 1500
     config.batch_size = 128
@@ -33,7 +33,11 @@ def get_config() -> ConfigDict:
 
 
 def sweep(add: Callable[..., None]) -> None:
-    """Each loss; the Wasserstein critic with the gradient penalty it needs."""
+    """Adds each loss; the Wasserstein critic gets the gradient penalty that it needs.
+
+    Args:
+      add: Function that adds a point of the sweep, given its config fields and its labels.
+    """
     for name, loss in LOSSES.items():
         weight = 10.0 if name == "WGAN" else 0.0
         add({"gan.loss": loss, "penalties.gradient_penalty.weight": weight}, loss=name)

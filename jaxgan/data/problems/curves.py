@@ -21,7 +21,7 @@ def _curve(curve: Callable[[Array], Array], length: float, power: int, std: floa
     """Makes the problem of points curve(s) + N(0, std² I), s in [0, 1] with density power · s^(power − 1).
 
     ``curve`` maps (...) to (..., arms, 2). The arms are equally likely, and ``length`` bounds the speed
-    |d curve / ds| of each.
+    |d curve / ds| of every arm.
     """
     if not is_number(std) or (not isinstance(std, jax.core.Tracer) and std < 0):
         raise SetupError(f"std is {std}: give 0 or a positive number")
@@ -61,7 +61,7 @@ def swiss_roll(*, std: float = 1 / 30) -> Problem:
       The problem, in the plane. Its density is an integral along the roll, computed by quadrature.
 
     Raises:
-      SetupError: The std is negative or not finite. The density raises it if the std is traced.
+      SetupError: The std is negative or not finite, or the density is computed with a traced std.
 
     References:
       Gulrajani et al., 2017, figure 1 and its code, https://arxiv.org/abs/1704.00028
@@ -90,7 +90,7 @@ def spiral(*, arms: int = 1, turns: float = 1.5, radius: float = 2.0, std: float
       The problem, in the plane. Its density is an integral along the arms, computed by quadrature.
 
     Raises:
-      SetupError: A number is out of range. The density raises it if a number is traced.
+      SetupError: A number is out of range, or the density is computed with a traced number.
     """
     check_count(arms=arms)
     check_positive(turns=turns, radius=radius)

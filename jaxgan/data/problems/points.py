@@ -7,8 +7,8 @@ A problem draws one point from one key; a batch is a ``vmap`` over keys::
     (3, 2)
 
 Numbers that determine no shape (a std, a radius, a distance) may be traced, so that a traced function can
-make a problem, for example under ``vmap``. Counts and arguments of ``mixture`` and ``uniforms`` may not be.
-Sweeps trace none of these numbers because the members of a population share their problem.
+make a problem, for example under ``vmap``. Counts and the arguments of ``mixture`` and ``uniforms`` must be
+concrete. Sweeps trace none of these numbers because the members of a population share their problem.
 """
 
 import math
@@ -46,7 +46,7 @@ class Problem(NamedTuple):
     Attributes:
       sample: Function from a PRNG key to a (dim,) float32 point.
       dim: Dimension of the space.
-      log_density: Log density in nats of (..., dim) points, −inf off the support; None if there is none.
+      log_density: Log density in nats of (..., dim) points, −inf off the support; None without a density.
       modes: Gaussians of the mixture; None if the distribution is not a mixture of Gaussians.
     """
 
@@ -105,7 +105,7 @@ def _gaussians_log_density(modes: Modes) -> Callable[[Array], Array]:
 
 
 def _isotropic(centres: np.ndarray | Array, std: float) -> Modes:
-    # NumPy arrays are multiplied by a number that may be traced, and nothing is compiled unless it is.
+    # NumPy arrays are used so that nothing is compiled unless ``std`` is traced.
     count, dim = centres.shape
     covariances = std**2 * np.broadcast_to(np.eye(dim), (count, dim, dim))
     return Modes(centres, covariances, np.full(count, 1 / count))

@@ -1,4 +1,4 @@
-"""Endless sources of points, each a function of the seed, the update and the row: drawn inside the step."""
+"""Endless sources of points, drawn inside the step as functions of the seed, the update and the row."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -8,14 +8,15 @@ import grain
 import jax
 import numpy as np
 
+from jaxgan.data.fields import given_fields
 from jaxgan.data.problems.curves import spiral, swiss_roll
 from jaxgan.data.problems.points import Problem, gaussian, grid, mixture, parallel_lines, ring, uniforms
 from jaxgan.data.source import Source, make_conditions, make_spec
-from jaxgan.errors import SetupError, unknown
+from jaxgan.errors import SetupError
 
 Array = jax.Array
 
-# By name, all with keyword-only hyper-parameters.
+# Functions that make problems, by name. All parameters are keyword-only hyper-parameters.
 PROBLEMS: dict[str, Callable[..., Problem]] = {
     "ring": ring,
     "grid": grid,
@@ -28,37 +29,33 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
 }
 
 
-def make_problem(name: str, *, path: str | None = None, seed: int = 0, **options: Any) -> Problem:
-    """A problem by the fields of ``config.data``.
+def make_problem(name: str, **fields: Any) -> Problem:
+    """Makes a problem by the fields of ``config.data``.
 
     Args:
-      name: one of ``PROBLEMS``.
-      path: no problem has one; every config gives one.
-      seed: no problem depends on it.
-      **options: the problem's hyper-parameters.
+      name: One of ``PROBLEMS``.
+      **fields: Hyper-parameters of the problem. A field that is None is not given. ``seed``, which belongs
+        to the run, and an empty ``path`` are accepted and not used.
 
     Returns:
       The problem.
 
     Raises:
-      SetupError: the problem has no such option, or a value will not do.
+      SetupError: The problem has no such field, or a value is out of range.
     """
     make = PROBLEMS[name]
-    valid = inspect.signature(make).parameters
-    for option in options:
-        if option not in valid:
-            raise unknown(f"option of data.name {name}", option, valid)
+    given = given_fields(name, fields, inspect.signature(make).parameters)
     try:
-        return make(**options)
-    except (TypeError, ValueError) as error:  # a string for a number, rows of different lengths
+        return make(**given)
+    except (TypeError, ValueError) as error:  # A value is a string, or rows differ in length.
         raise SetupError(f"data.name {name}: {error}") from error
 
 
 class PointExamples:
-    """Random access to the numbers that make a problem's points; an index always has the same point."""
+    """Random access to the numbers from which points are drawn; an index always gives the same point."""
 
     def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        # Another stream than any run's, whose keys are folds of its seed's.
+        # The keys of runs are folded from their seeds, so this stream differs from the stream of any run.
         key = np.asarray(jax.random.key_data(jax.random.key(0xE8A)))
         return {
             "key": np.broadcast_to(key, (len(indices), *key.shape)),
@@ -68,21 +65,21 @@ class PointExamples:
 
 
 def from_problem(problem: Problem) -> Source:
-    """An endless source of a problem's points.
+    """Makes an endless source of the points of a problem.
 
     Args:
-      problem: what to sample.
+      problem: Problem to sample from.
 
     Returns:
-      The source. Its batches are numbers: ``key``, the seed's PRNG key data, ``update``, the number of the
-      critic's update since the start, and ``row``; the point is a function of the three.
+      The source. Its batches hold ``key``, the PRNG key data of the seed, ``update``, the number of the
+      critic's update since the start, and ``row``. A point is a function of these three.
     """
 
     def batches(*, seed: int, n_critic: int, batch_size: int) -> grain.MapDataset:
         process, processes = jax.process_index(), jax.process_count()
         local = batch_size // processes
         rows = np.arange(process * local, (process + 1) * local, dtype=np.int32)
-        # Known to be another stream than the run's own key, which folds in small numbers only.
+        # The run folds only small numbers into its own key, so this stream differs from the run's.
         key = np.asarray(jax.random.key_data(jax.random.fold_in(jax.random.key(seed), 0xDA7A)))
 
         def batch(step: int) -> dict[str, np.ndarray]:

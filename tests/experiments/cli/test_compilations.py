@@ -1,7 +1,7 @@
-"""The folder of compiled programs: used, harmless, and nobody else's."""
+"""Tests of the compilation cache: that it is used, private, limited in size, and robust to damage."""
 
-import os
-import time
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -12,7 +12,7 @@ from tests.commands import environment, execute
 
 
 def start(configs, cache, directory, *, events=False, **variables):
-    """A run as a user starts it, the cache in a folder of its own; JAX says on stderr what it compiled."""
+    """Runs a command in a new process as a user would, with its own cache folder."""
     inherited = environment(events=events)
     given = {name: value for name, value in inherited.items() if not name.startswith("JAX_")}
     env = {**given, "JAX_PLATFORMS": "cpu", "XDG_CACHE_HOME": str(cache), **variables}
@@ -22,11 +22,13 @@ def start(configs, cache, directory, *, events=False, **variables):
 
 
 def digest(result):
+    """Returns the hash that a successful run prints last."""
     assert result.returncode == 0, result.stderr
     return result.stdout.splitlines()[-1]
 
 
 def programs(cache):
+    """Returns the files of all compiled programs in a cache folder."""
     return sorted(cache.rglob("*-cache"))
 
 
@@ -45,18 +47,23 @@ def test_a_warm_start_compiles_nothing_and_ends_in_the_same_bits(configs, tmp_pa
     for folder in (cache / "jaxgan", kept[0].parent):
         assert folder.stat().st_mode & 0o777 == 0o700
 
-    # Cut off, as by a kill or a full disk; overwritten; emptied.
+    # A kill or a full disk may cut a file short; files may also be overwritten or emptied.
     for i, path in enumerate(kept):
         whole = path.read_bytes()
         path.write_bytes([whole[: len(whole) // 2], b"x" * len(whole), b""][i % 3])
     damaged = start(configs, cache, tmp_path / "damaged", events=True)
     assert digest(damaged) == digest(cold)
-    assert damaged.stderr == ""  # nothing of XLA's about the machine, either
+    assert damaged.stderr == ""  # and XLA prints no message about the machine either
 
 
 @pytest.fixture
 def settings():
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    """Restores JAX's settings of the cache after the test."""
+    names = (
+        "jax_compilation_cache_dir",
+        "jax_compilation_cache_max_size",
+        "jax_persistent_cache_min_compile_time_secs",
+    )
     before = {name: getattr(jax.config, name) for name in names}
     yield
     for name, value in before.items():
@@ -84,7 +91,7 @@ def test_a_folder_that_others_may_write_to_is_not_used(settings, monkeypatch, tm
     assert Path(jax.config.jax_compilation_cache_dir).parent == tmp_path / "jaxgan"
 
 
-def test_nothing_is_said_where_no_folder_can_be_had(settings, monkeypatch, tmp_path, capfd):
+def test_nothing_is_printed_if_no_folder_can_be_made(settings, monkeypatch, tmp_path, capfd):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     jax.config.update("jax_compilation_cache_dir", None)
     (tmp_path / "jaxgan").write_text("a file")
@@ -93,14 +100,47 @@ def test_nothing_is_said_where_no_folder_can_be_had(settings, monkeypatch, tmp_p
     assert capfd.readouterr() == ("", "")
 
 
-def test_old_programs_are_removed(settings, monkeypatch, tmp_path):
+def test_the_cache_is_limited_and_unfinished_programs_are_removed(settings, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     jax.config.update("jax_compilation_cache_dir", None)
     compilations.keep()
+    assert jax.config.jax_compilation_cache_max_size == compilations.MAX_BYTES
     folder = Path(jax.config.jax_compilation_cache_dir)
-    for name, days in (("old-cache", 31), ("new-cache", 29)):
+    for name in ("whole-cache", "whole-atime", "unfinished-cache"):
         (folder / name).write_bytes(b"")
-        os.utime(folder / name, (time.time() - days * 86400,) * 2)
     jax.config.update("jax_compilation_cache_dir", None)
     compilations.keep()
-    assert [path.name for path in folder.iterdir()] == ["new-cache"]
+    assert {path.name for path in folder.iterdir()} == {"whole-cache", "whole-atime"}
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+import jax
+from experiments.cli import compilations
+compilations.MAX_BYTES = int(sys.argv[1])
+compilations.keep()
+for i in range(20):
+    jax.jit(lambda x: x + i).lower(1.0).compile()
+files = list(Path(jax.config.jax_compilation_cache_dir).glob("*-cache"))
+print(len(files), sum(file.stat().st_size for file in files))
+"""
+
+
+def test_jax_removes_programs_beyond_the_limit(tmp_path):
+    inherited = {name: value for name, value in environment().items() if not name.startswith("JAX_")}
+    env = {**inherited, "JAX_PLATFORMS": "cpu", "XDG_CACHE_HOME": str(tmp_path)}
+
+    def compiled(limit):
+        arguments = [sys.executable, "-c", PROGRAM, str(limit)]
+        result = subprocess.run(arguments, env=env, capture_output=True, text=True, check=True)
+        assert result.stderr == ""
+        return map(int, result.stdout.split())
+
+    count, size = compiled(2**20)
+    assert count == 20
+    for path in programs(tmp_path):
+        path.unlink()
+    fewer, smaller = compiled(size // 2)
+    assert 0 < fewer < 20
+    assert smaller <= size // 2

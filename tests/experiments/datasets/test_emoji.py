@@ -1,3 +1,5 @@
+"""Tests of the emoji dataset, with small packages and with the real ones."""
+
 import csv
 import io
 import json
@@ -17,7 +19,7 @@ from tests.conftest import component
 
 
 def archive(path, vendor):
-    """An npm package of two emoji, one of them in two skin tones, as the real ones are laid out."""
+    """Writes an npm package in the layout of the real ones, with two emoji and one skin tone."""
     clear = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
     clear.putpixel((32, 32), (255, 0, 0, 255))
     png = io.BytesIO()
@@ -52,6 +54,7 @@ def archive(path, vendor):
 
 
 def check(out, expected):
+    """Checks the pictures and captions of a folder and returns its captions by file and its source."""
     rows = list(csv.DictReader((out / "metadata.csv").open(encoding="utf-8")))
     assert len(rows) == expected(len(rows))
     for row in rows[:: max(1, len(rows) // 50)]:
@@ -60,7 +63,7 @@ def check(out, expected):
             assert row["caption"] == row["caption"].lower().strip()
     source = data.open_source("folder", path=str(out), size=64, channels=3)
     assert source.num_examples == len(rows)
-    # The folder's examples are sorted by path.
+    # The examples of a folder are sorted by path.
     assert source.captions == tuple(
         row["caption"] for row in sorted(rows, key=lambda r: Path(r["file_name"]))
     )
@@ -81,9 +84,9 @@ def test_packages_become_an_image_folder(tmp_path, monkeypatch):
     assert captions["google/animals-and-nature/cat.png"] == "cat face"
     assert captions["twitter/people-and-body/wave-tone.png"] == "waving hand, medium skin tone"
     pixels = np.asarray(Image.open(out / "google/animals-and-nature/cat.png"))
-    assert (pixels[0, 0] == 255).all()  # on white
+    assert (pixels[0, 0] == 255).all()  # the background is white
     assert tuple(pixels[32, 32]) == (255, 0, 0)
-    assert [path.name for path in out.parent.iterdir()] == ["emoji"]  # nothing temporary stays
+    assert [path.name for path in out.parent.iterdir()] == ["emoji"]  # no temporary files are left
 
 
 def test_mistakes_are_refused(tmp_path, monkeypatch, capsys):
@@ -114,4 +117,4 @@ def test_the_real_packages(tmp_path):
     assert len(captions) > 7000
     assert captions["google/smileys-and-emotion/1f600.png"] == "grinning face"
     labels = source.batches(seed=0, n_critic=1, batch_size=len(captions))[0]["labels"]
-    assert len(np.unique(labels)) == 20  # two vendors' ten categories
+    assert len(np.unique(labels)) == 20  # ten categories for each of two vendors

@@ -135,7 +135,7 @@ def test_a_lazy_branch_counts_as_often_as_it_is_due(origin, cycles):
 def test_bytes_of_hbm_leave_out_what_lies_on_the_chip():
     # x is copied into on-chip memory, where the loop and the operand of %big lie.
     moved, big, calls, branch = 1024, 1024, 2 * (1024 + 1024), 1024 + 1024
-    gathered = 4096 + 4096  # As many bytes count as read as are written.
+    gathered = 4096 + 4096  # The bytes read count as much as those written.
     scattered, half, swapped = 1024 + 256, 4096 + 1024, 4096 + 4096
     # The scalars are %first, the counter and the comparison.
     scalars = (4 + 4) + 7 * (4 + 4 + 4) + 8 * (4 + 4 + 1)

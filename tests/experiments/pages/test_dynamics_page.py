@@ -56,7 +56,7 @@ FLEE_DIRAC = FLEE | {"alternating": "cycles"}
     ("rate", "xy", "dirac"),
     [("1e-4", ARRIVE, ARRIVE), ("0.02", ARRIVE, ARRIVE), (None, ARRIVE, ARRIVE), ("3", FLEE, FLEE_DIRAC)],
 )
-def test_who_cycles_who_flees_who_arrives(rate, xy, dirac, tmp_path, capsys):
+def test_verdicts_on_both_games(rate, xy, dirac, tmp_path, capsys):
     out = tmp_path / "page.html"
     main(dynamics, f"--out={out}", *([] if rate is None else [f"--learning_rate={rate}"]))
     assert capsys.readouterr().out.strip() == str(out)

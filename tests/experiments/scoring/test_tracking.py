@@ -1,9 +1,10 @@
-"""A score while training, and the checkpoint of the best."""
+"""Tests of scores during training, and of the checkpoint with the best score."""
 
 import json
 import re
 import shutil
 
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -11,8 +12,9 @@ from experiments import run
 from experiments.cli import config_files
 from experiments.scoring import backbones, image_sets, tracking
 from experiments.training import build, restore, workdir
-from jaxgan import checkpoint, data
+from jaxgan import checkpoint, data, weights
 from jaxgan.errors import SetupError
+from jaxgan.metrics import inception_backbone
 from jaxgan.metrics.backbone import Backbone
 from tests.commands import TINY, main
 from tests.experiments.cli.test_refusals import refusal
@@ -60,7 +62,7 @@ def test_the_best_can_be_restored(whole):
 
 @pytest.mark.slow
 def test_a_run_that_goes_on_from_an_earlier_checkpoint_scores_the_same(config, whole, tmp_path):
-    # As after a kill: scores and a best checkpoint from beyond the last checkpoint are there.
+    # A killed run may leave scores and a best checkpoint that are later than its last checkpoint.
     directory = shutil.copytree(whole, tmp_path / "killed")
     for folder in (directory / "checkpoints").iterdir():
         if folder.name in ("8", "12"):
@@ -90,7 +92,7 @@ def test_a_kill_before_the_best_is_kept_is_made_good(config, whole, tmp_path, mo
     def save_slowly(manager, state, info):
         if int(state.step) != kept:
             return save(manager, state, info)
-        if manager.directory.name == "best":  # its writing in the background comes to no end
+        if manager.directory.name == "best":  # The run is killed before the checkpoint is complete.
             monkeypatch.setattr(manager, "wait_until_finished", killed)
             return ""
         save(manager, state, info)
@@ -109,7 +111,7 @@ def test_a_kill_before_the_best_is_kept_is_made_good(config, whole, tmp_path, mo
 
 @pytest.fixture
 def network(monkeypatch, tmp_path):
-    """The means of the pixels' rows stand for the network; the hash of its weights can be set."""
+    """Replaces the network by the means of rows of pixels; the hash of its weights can be set."""
     weights = {"sha256": "ab" * 32}
 
     def open_backbone(given, data):
@@ -125,7 +127,7 @@ def network(monkeypatch, tmp_path):
 
 
 def of_images(folder, base="dcgan_mnist", **fields):
-    """A config of images that is scored on every second step; returns its file."""
+    """Writes a config of images with a score every two steps, and returns its file."""
     score = {"every": 2, "metric": "fcd", "num": 16, **fields}
     text = TINY.replace("    if argument:", "    config.score = {score}\n    if argument:")
     (folder / "images.py").write_text(text.format(base=base, score=score))
@@ -148,7 +150,7 @@ def test_scores_by_two_networks_never_make_one_curve(network, tmp_path, capsys, 
         "seed": 0,
     }
     assert "<h2>Score</h2>" in (directory / "report.html").read_text()
-    # As if it had been killed on its last step.
+    # Without its receipt, the run looks as if it was killed on its last step.
     (directory / "receipt.json").unlink()
     network["sha256"] = "cd" * 32
     files = ("scores.jsonl", "scores_receipt.json", "metrics.jsonl")
@@ -165,7 +167,7 @@ def test_scores_by_two_networks_never_make_one_curve(network, tmp_path, capsys, 
 @pytest.mark.slow
 def test_a_network_may_be_given(network, tmp_path):
     file = tmp_path / "inception.safetensors"
-    file.write_bytes(b"")
+    file.write_bytes(weights.encode({}, {"network": inception_backbone.NAME}))
     config = of_images(tmp_path, metric="fid", backbone=str(file))
     assert main(run, f"--config={config}", f"--workdir={tmp_path}/run", "--config.num_steps=2") == 0
     (line,) = lines(tmp_path / "run")
@@ -225,7 +227,7 @@ def test_more_is_better_for_some(config, tmp_path):
         (
             "dcgan_celeba",
             {"every": 2, "metric": "fcd", "num": 50, "backbone": "bad.py"},
-            "score.metric fcd is not made with bad.py: give fid",
+            "score.backbone: bad.py is no file of a network's weights, or is damaged: .*; give a file",
         ),
         (
             "dcgan_celeba",
@@ -265,10 +267,29 @@ def test_what_cannot_be_scored(base, score, message, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["bad.py"]
 
 
-def test_modes_of_a_problem_without(tmp_path):
+@pytest.mark.parametrize("part", [False, True])
+def test_modes_of_a_problem_without(part):
     values = config_files.load("gan_gaussians.py").values.copy_and_resolve_references()
     with values.unlocked():
-        values.data.name = "swiss_roll"
+        roll = {"name": "swiss_roll", "path": ""}
+        values.data = {"name": "zipped", "real": roll, "other": {"name": "ring"}} if part else roll
         values.score = {"every": 2, "metric": "modes"}
     with pytest.raises(SetupError, match="swiss_roll has no modes; give w1"):
         tracking.check(values)
+
+
+def test_points_of_the_part_called_real_are_scored():
+    values = config_files.load("gan_gaussians.py").values.copy_and_resolve_references()
+    scores = {}
+    for name, section in {
+        "alone": {"name": "ring", "std": 0.1},
+        "zipped": {"name": "zipped", "real": {"name": "ring", "std": 0.1}, "other": {"name": "grid"}},
+    }.items():
+        with values.unlocked():
+            values.data = section
+            values.score = {"every": 2, "metric": "w1"}
+        tracking.check(values)
+        gan, source = build.build(values), data.open_source(**values.data)
+        state = gan.init(jax.random.key(0), source.spec.zeros(1, 1))
+        scores[name] = tracking.make_score(values, gan, source).of(state)
+    assert scores["zipped"] == scores["alone"] > 0

@@ -1,4 +1,4 @@
-"""A run compiles once, dispatches once a step, reads at log points only and does not grow."""
+"""Costs of the training loop: compilation, dispatches, reads from the device, and memory."""
 
 import collections
 import functools
@@ -23,12 +23,12 @@ from tests.commands import ROOT, environment, main
 from tests.conftest import tiny_batch, tiny_gan
 
 NAMES = ("gan_gaussians", pytest.param("wgan_gp_mnist", marks=pytest.mark.slow))
-LOG_EVERY = 4  # of the small configs, as are their pictures and checkpoints
+LOG_EVERY = 4  # The small configs log, draw and save every 4 steps.
 
 
 @pytest.fixture
 def compiled():
-    """What is traced and compiled, in order: the names of functions, and ``jit(name)`` for programs."""
+    """Lists in order the names of functions that are traced, and ``jit(name)`` for programs compiled."""
     events = []
 
     def listen(name, seconds, fun_name="", **_):
@@ -55,7 +55,7 @@ def test_a_run_compiles_its_step_once_and_so_does_its_continuation(
     assert main(run, *arguments) == 0
     logs = ["logged 4", "logged 8", "logged 12"]
     assert (compiled.count("step"), compiled.count("jit(step)")) == (1, 1)
-    assert compiled[-3:] == logs  # nothing is compiled, nor traced, after the first
+    assert compiled[-3:] == logs  # Nothing is traced or compiled after the first log.
 
     for path in ("checkpoints/8", "checkpoints/12", "receipt.json"):
         path = tmp_path / "out" / path
@@ -63,14 +63,14 @@ def test_a_run_compiles_its_step_once_and_so_does_its_continuation(
     jax.clear_caches()
     compiled.clear()
     assert main(run, *arguments) == 0
-    # The first picture is drawn behind the first log point: step 0 has its own already.
+    # A continued run draws its first picture after its first log, because step 0 has a picture already.
     after = compiled[compiled.index("logged 8") :]
     assert (compiled.count("step"), compiled.count("jit(step)")) == (1, 1)
     assert {name for name in after if name.startswith("jit(")} <= {"jit(sample)", "jit(judge)"}
     assert compiled[-1] == "logged 12"
 
 
-def test_a_restored_state_is_to_jax_what_a_fresh_one_is(tmp_path):
+def test_a_restored_state_is_the_same_as_a_fresh_one_for_jax(tmp_path):
     gan, mesh = tiny_gan(), parallel.device_mesh()
     init = functools.partial(gan.init, jax.random.key(0), tiny_batch())
     fresh = parallel.replicate(init(), mesh)
@@ -80,7 +80,7 @@ def test_a_restored_state_is_to_jax_what_a_fresh_one_is(tmp_path):
         restored, _ = checkpoint.restore(manager, lambda step: jax.eval_shape(init))
     again = parallel.replicate(restored.state, mesh)
 
-    def told(state):
+    def properties(state):
         return [
             (leaf.aval, leaf.weak_type, leaf.sharding, leaf.committed, leaf.format)
             if not is_key(leaf)
@@ -88,10 +88,10 @@ def test_a_restored_state_is_to_jax_what_a_fresh_one_is(tmp_path):
             for leaf in jax.tree.leaves(state)
         ]
 
-    expected = told(fresh)
-    assert told(again) == expected
+    expected = properties(fresh)
+    assert properties(again) == expected
     step = parallel.jit_step(functools.partial(train_step, gan=gan, ema_decay=0.9), mesh)
-    assert told(step(again, parallel.shard_batch(tiny_batch(), mesh))[0]) == expected
+    assert properties(step(again, parallel.shard_batch(tiny_batch(), mesh))[0]) == expected
 
 
 @pytest.mark.parametrize("devices", [1, 8])
@@ -104,7 +104,7 @@ def test_the_whole_state_is_donated_and_written_in_place(devices):
     batches = source.batches(seed=0, n_critic=1, batch_size=8)
     batch = parallel.shard_batch(batches[0], mesh)
     leaves = jax.tree.leaves(state)
-    # No leaf is excepted: neither the key, which no step changes, nor the counters.
+    # All leaves are donated, including the key, which no step changes, and the counters.
     size = sum((jax.random.key_data(x) if is_key(x) else x).nbytes for x in leaves)
     program = step.lower(state, batch).compile()
     assert program.memory_analysis().alias_size_in_bytes >= size
@@ -114,7 +114,7 @@ def test_the_whole_state_is_donated_and_written_in_place(devices):
 
 
 class Sealed:
-    """One of a step's metrics, which notes when it is looked at."""
+    """A metric of a step that records when it is waited for or read."""
 
     def __init__(self, value, look):
         self.value, self.look = value, look
@@ -132,7 +132,7 @@ class Sealed:
 
 
 class SealedState(Sealed):
-    """A step's state, which notes that too; JAX's functions find the state itself in it."""
+    """A state that records the same. It is a pytree whose only child is the state itself."""
 
 
 def _open(sealed):
@@ -147,7 +147,7 @@ jax.tree_util.register_pytree_node(SealedState, _open, lambda _, children: child
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_read_between_log_points(name, configs, tmp_path, monkeypatch):
     make_step = run_program.make_step
-    looks = collections.defaultdict(set)  # (what, of which step) by the steps dispatched by then
+    looks = collections.defaultdict(set)  # (kind, step) of each look, by the number of steps dispatched
     dispatched = 0
 
     def make(*arguments):
@@ -173,16 +173,17 @@ def test_nothing_is_read_between_log_points(name, configs, tmp_path, monkeypatch
         reads = {made for what, made in seen if what == "read"}
         waits = {made for what, made in seen if what == "wait"}
         if now % LOG_EVERY == 0:
-            assert reads == set(range(now - LOG_EVERY + 1, now + 1))  # so this test sees what is read
+            # This also shows that the test observes reads.
+            assert reads == set(range(now - LOG_EVERY + 1, now + 1))
         else:
             assert not reads, f"step {now}"
-        # A wait for a step that long past keeps the device busy, and a signal from waiting.
+        # Waiting for an earlier step leaves the device with work, and lets a signal take effect soon.
         assert waits <= {now - loop.AHEAD}, f"step {now}"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_one_dispatch_a_step(name, configs, tmp_path, monkeypatch):
+def test_each_step_is_one_dispatch(name, configs, tmp_path, monkeypatch):
     options = ProfileOptions()
     options.python_tracer_level = 0
     report = progress_bar.ProgressBar.__call__
@@ -211,16 +212,18 @@ MEMORY = """
 import sys
 from pathlib import Path
 
-from experiments import cli, run, training
+from experiments import run
+from experiments.cli import exits
+from experiments.training import progress_bar
 
-report = training.Report.__call__
+report = progress_bar.ProgressBar.__call__
 
 def logged(self, step, metrics):
     print("resident", int(Path("/proc/self/statm").read_text().split()[1]) * 4096, flush=True)
     return report(self, step, metrics)
 
-training.Report.__call__ = logged
-cli.call(run.main)
+progress_bar.ProgressBar.__call__ = logged
+exits.call(run.main)
 """
 
 
@@ -235,7 +238,7 @@ def test_memory_is_flat(configs, tmp_path):
             MEMORY,
             f"--config={configs}/gan_gaussians.py",
             f"--workdir={tmp_path}/out",
-            # The allocator keeps what a picture or a checkpoint has needed once.
+            # Pictures and checkpoints are left out, because the allocator keeps memory that they needed.
             "--config.sample_every=1000000",
             "--config.checkpoint_every=1000000",
             *options,
@@ -248,6 +251,7 @@ def test_memory_is_flat(configs, tmp_path):
     assert result.returncode == 0, result.stderr
     resident = np.array([int(found) for found in re.findall(r"resident (\d+)", result.stdout)]) / 2**20
     assert len(resident) == 30
-    # From step 1,000, when all has been used once, to step 3,000: a leak of 2 kB a step would be 4 MiB.
+    # Growth is measured from step 1,000, when everything has been used once, to step 3,000. A leak of 2 kB
+    # per step would be 4 MiB.
     growth = resident[-5:].mean() - resident[10:15].mean()
     assert growth < 4, resident

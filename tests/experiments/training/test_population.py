@@ -1,4 +1,4 @@
-"""Members of a population train as if alone, however many devices share them."""
+"""Members of a population train as they would alone, on any number of devices."""
 
 import functools
 
@@ -10,12 +10,13 @@ from ml_collections import ConfigDict
 
 from experiments.cli import config_fields, config_files
 from experiments.scoring import member_scores
-from experiments.training import build, population, sweep_group, workdir
+from experiments.training import build, population, sweep_group, sweep_plan, workdir
 from jaxgan import data, parallel
 from jaxgan.state import is_key
 from jaxgan.steps import train_step, with_conditions
 
-pytestmark = pytest.mark.xdist_group("population")  # one worker compiles them
+# The tests share programs, which one worker compiles.
+pytestmark = pytest.mark.xdist_group("population")
 
 STEPS = 4
 CLOSE = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5)
@@ -41,19 +42,19 @@ def configs(**fields):
 
 def planned(group, devices):
     mesh = parallel.device_mesh(jax.devices()[:devices], axis=parallel.MEMBERS_AXIS)
-    return sweep_group.plan(group, member_scores.SCORING)._replace(mesh=mesh)
+    return sweep_plan.plan_group(group, member_scores.SCORING)._replace(mesh=mesh)
 
 
 def begin(plan):
-    return jax.jit(lambda: sweep_group.init(plan, plan.parts[0]))()
+    return jax.jit(lambda: sweep_group.init_members(plan, plan.parts[0]))()
 
 
 def train(group, devices, in_turn=False, steps=STEPS):
     plan = planned(group, devices)
     (part,) = plan.parts
-    step = parallel.jit_members(sweep_group.step_of(part), plan.mesh, in_turn=in_turn)
-    state = sweep_group.place(plan, begin(plan))
-    for batch in sweep_group.batches(plan, part, 0, steps):
+    step = parallel.jit_members(sweep_plan.member_step(part), plan.mesh, in_turn=in_turn)
+    state = sweep_group.place_members(plan, begin(plan))
+    for batch in sweep_group.replicated_batches(plan, part, 0, steps):
         state, metrics = step(state, batch)
     return state, metrics
 
@@ -76,12 +77,12 @@ def alone(config, steps=STEPS):
 
 @functools.cache
 def trained():
-    (group,) = population.group(configs())
+    (group,) = population.group_configs(configs())
     return train(group, 1)
 
 
 @pytest.mark.parametrize("place", [0, 6])
-def test_a_member_is_the_same_run_alone(place):
+def test_a_member_trains_as_it_would_alone(place):
     state, metrics = trained()
     expected, expected_metrics = alone(configs()[place])
     jax.tree.map(lambda x, y: CLOSE(x[place], y), state.state.generator.params, expected.generator.params)
@@ -92,8 +93,8 @@ def test_a_member_is_the_same_run_alone(place):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("devices", "in_turn"), [(8, False), (2, True)])
-def test_devices_and_turns_change_nothing_but_time(devices, in_turn):
-    (group,) = population.group(configs())
+def test_devices_and_order_do_not_affect_the_results(devices, in_turn):
+    (group,) = population.group_configs(configs())
     state, metrics = train(group, devices, in_turn)
     assert len(state.failed.sharding.device_set) == devices
     jax.tree.map(CLOSE, state.state.generator.params, trained()[0].state.generator.params)
@@ -101,15 +102,15 @@ def test_devices_and_turns_change_nothing_but_time(devices, in_turn):
 
 
 @pytest.mark.slow
-def test_members_that_do_not_go_round_are_shared_by_all_devices():
-    (group,) = population.group(configs()[:7])
-    plan = sweep_group.plan(group, member_scores.SCORING)
-    assert plan.mesh.size == 7  # of 8 devices: a member each
+def test_members_are_padded_to_a_multiple_of_the_devices():
+    (group,) = population.group_configs(configs()[:7])
+    plan = sweep_plan.plan_group(group, member_scores.SCORING)
+    assert plan.mesh.size == 7  # 7 of the 8 devices have one member each.
     plan = planned(group, 2)
     state, metrics = train(group, 2)
     assert len(state.failed.sharding.device_set) == 2
     assert state.failed.shape == (8,)
-    state, metrics = sweep_group.own(plan, (state, metrics))
+    state, metrics = sweep_group.drop_padding(plan, (state, metrics))
     assert state.failed.shape == (7,)
     expected, expected_metrics = jax.tree.map(lambda x: x[:7], trained())
     jax.tree.map(CLOSE, state.state.generator.params, expected.state.generator.params)
@@ -117,10 +118,10 @@ def test_members_that_do_not_go_round_are_shared_by_all_devices():
 
 
 @pytest.mark.slow
-def test_what_is_stored_has_no_copies_and_goes_on_with_other_devices(tmp_path):
+def test_checkpoints_have_no_padding_and_continue_on_other_devices(tmp_path):
     def train_to(steps, devices, folder):
         each = {"num_steps": steps, "log_every": 1, "sample_every": 2, "checkpoint_every": 2}
-        (group,) = population.group([tiny(seed=seed, **each) for seed in range(3)])
+        (group,) = population.group_configs([tiny(seed=seed, **each) for seed in range(3)])
         plan = planned(group, devices)
         sweep_group.train(plan, tmp_path / folder, folder, [])
         with np.load(tmp_path / folder / "last.npz", allow_pickle=False) as file:
@@ -138,23 +139,23 @@ def test_what_is_stored_has_no_copies_and_goes_on_with_other_devices(tmp_path):
 
 
 @pytest.mark.slow
-def test_no_word_passes_between_devices():
-    (group,) = population.group(configs())
-    plan = sweep_group.plan(group, member_scores.SCORING)
+def test_devices_do_not_communicate():
+    (group,) = population.group_configs(configs())
+    plan = sweep_plan.plan_group(group, member_scores.SCORING)
     assert plan.mesh.size == 8
     state = parallel.split_members(begin(plan).members, plan.mesh)
     (part,) = plan.parts
-    batch = next(iter(sweep_group.batches(plan, part, 0, 1)))
-    step = parallel.jit_members(sweep_group.step_of(part), plan.mesh)
+    batch = next(iter(sweep_group.replicated_batches(plan, part, 0, 1)))
+    step = parallel.jit_members(sweep_plan.member_step(part), plan.mesh)
     text = step.lower(state, batch).compile().as_text()
     for collective in ("all-reduce", "all-gather", "all-to-all", "collective-permute"):
         assert collective not in text
 
 
-def test_one_that_goes_non_finite_is_frozen_and_the_others_go_on():
+def test_a_member_that_is_not_finite_is_frozen_and_the_others_continue():
     broken = configs()
     broken[2] = tiny(**{"seed": 2, "optimizers.generator.learning_rate": 1e38})
-    (group,) = population.group(broken)
+    (group,) = population.group_configs(broken)
     state, metrics = train(group, 1)
     failed = np.asarray(state.failed)
     assert 1 < failed[2] <= STEPS
@@ -165,7 +166,7 @@ def test_one_that_goes_non_finite_is_frozen_and_the_others_go_on():
     ):
         path, leaf = ours
         if parallel.is_clock(path):
-            assert (leaf == STEPS).all()  # clocks belong to all members
+            assert (leaf == STEPS).all()  # Clocks advance for all members.
         elif not is_key(leaf):
             np.testing.assert_array_equal(leaf[2], theirs[2], err_msg=jax.tree_util.keystr(path))
     assert np.isnan(metrics["critic_loss"][2])
@@ -179,7 +180,7 @@ def test_one_that_goes_non_finite_is_frozen_and_the_others_go_on():
         )
 
 
-def test_what_shares_a_program():
+def test_configs_that_differ_in_traceable_numbers_share_a_program():
     changes = [
         {"seed": 0},
         {"seed": 1},
@@ -194,7 +195,7 @@ def test_what_shares_a_program():
         {"seed": 0, "penalties.r1": {"weight": 1.0, "every": 2}},
         {"seed": 0, "penalties.r1": {"weight": 1.0, "every": 3}},
     ]
-    groups = population.group([tiny(**fields) for fields in changes])
+    groups = population.group_configs([tiny(**fields) for fields in changes])
     assert [group.indices for group in groups] == [(0, 1, 2), (3, 5), (4,), (6, 7), (8,), (9, 10), (11,)]
     assert [sorted(group.values) for group in groups] == [
         ["optimizers.critic.learning_rate", "seed"],
@@ -210,7 +211,7 @@ def test_what_shares_a_program():
 
 
 @pytest.mark.slow
-def test_every_number_that_is_traced_can_be():
+def test_traceable_numbers_can_be_traced():
     fields = {
         "penalties.gradient_penalty.weight": 10.0,
         "optimizers.critic.b1": 0.3,
@@ -219,7 +220,9 @@ def test_every_number_that_is_traced_can_be():
         "ema_decay": 0.5,
     }
     one = tiny(**fields)
-    (group,) = population.group([tiny(seed=3, **{name: 1.1 * v for name, v in fields.items()}), one])
+    (group,) = population.group_configs(
+        [tiny(seed=3, **{name: 1.1 * v for name, v in fields.items()}), one]
+    )
     assert set(group.values) == {"seed", *fields}
     state, _ = train(group, 1, steps=2)
     expected, _ = alone(one, steps=2)
@@ -257,10 +260,10 @@ def test_every_number_that_is_traced_can_be():
     ],
 )
 def test_numbers_of_remedies_objectives_and_optimisers_are_traced(base, fields):
-    counts = {"augment.instance_noise.steps": 9} if base.startswith("remedies") else {}
+    counts = {"augment.instance_noise.steps": 9} if base.startswith("collapse_remedies") else {}
     one = tiny(base, seed=3, **counts, **fields)
     other = tiny(base, seed=3, **counts, **{name: value / 2 for name, value in fields.items()})
-    (group,) = population.group([other, one])
+    (group,) = population.group_configs([other, one])
     assert set(group.values) == {"seed", *fields}
     state, _ = train(group, 1, steps=2)
     expected, _ = alone(one, steps=2)
@@ -269,7 +272,7 @@ def test_numbers_of_remedies_objectives_and_optimisers_are_traced(base, fields):
         jax.tree.map(lambda x, y: CLOSE(x[1], y), *params)
 
 
-def test_a_copy_with_other_values():
+def test_with_values_copies_a_config():
     config = ConfigDict({"a": {"b": 1.0}, "c": 2}).lock()
     copy = config_fields.with_values(config, {"a.b": jnp.float32(3), "a.d": {"e": 1}})
     assert copy.a.b == 3

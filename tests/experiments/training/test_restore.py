@@ -1,4 +1,4 @@
-"""A run's checkpoints, one after another, for scores of all of them."""
+"""Restoring checkpoints of a run: damaged ones, all in turn, and those of other versions."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ def damage(directory, *steps):
                 file.write_bytes(b"")
 
 
-def found(directory):
+def restored_steps(directory):
     return [int(run.state.step) for run in restore.restore_each(directory)]
 
 
@@ -27,33 +27,35 @@ def found(directory):
     ("damaged", "whole"),
     [((), [4, 8, 12]), ((4,), [8, 12]), ((4, 8), [12]), ((8,), [4, 12]), ((12,), [4, 8])],
 )
-def test_damaged_ones_are_said_and_skipped(damaged, whole, finished, tmp_path, capsys):
+def test_damaged_checkpoints_are_reported_and_skipped(damaged, whole, finished, tmp_path, capsys):
     directory = shutil.copytree(finished[0], tmp_path / "run")
     damage(directory, *damaged)
-    assert found(directory) == whole
-    said = re.findall(r"^checkpoint .*/(\d+) is damaged.*: skipped$", capsys.readouterr().out, re.MULTILINE)
-    assert tuple(map(int, said)) == damaged
+    assert restored_steps(directory) == whole
+    reported = re.findall(
+        r"^checkpoint .*/(\d+) is damaged.*: skipped$", capsys.readouterr().out, re.MULTILINE
+    )
+    assert tuple(map(int, reported)) == damaged
 
 
-def test_where_none_is_whole_the_reasons_are_given(finished, tmp_path):
+def test_if_no_checkpoint_can_be_read_the_reasons_are_given(finished, tmp_path):
     directory = shutil.copytree(finished[0], tmp_path / "run")
     damage(directory, 4, 8, 12)
     with pytest.raises(SetupError, match=r"no checkpoint in .* can be read \(12: .*; 8: .*; 4: "):
-        found(directory)
+        restored_steps(directory)
     shutil.rmtree(directory / "checkpoints")
     (directory / "checkpoints").mkdir()
     with pytest.raises(SetupError, match="has no checkpoint yet"):
-        found(directory)
+        restored_steps(directory)
 
 
-def test_each_is_as_it_is_restored_alone(finished):
+def test_checkpoints_in_turn_are_the_same_as_alone(finished):
     first, *_, last = restore.restore_each(finished[0], raw=True)
     assert first.state_sha256 != last.state_sha256 == restore.restore(finished[0]).state_sha256
     assert last.state.generator.ema_params is last.state.generator.params
 
 
-def of_the_version_before(directory, kind="run"):
-    """A folder as an earlier version left it: its config has no system, its checkpoint is of format 1."""
+def folder_of_an_earlier_version(directory, kind="run"):
+    """Makes a work directory of an earlier version: a config without a system, a checkpoint of format 1."""
     config = {"num_steps": 4, "loss": "hinge", "data": {"name": "ring", "path": ""}}
     point = {"labels": {"config": "gan_gaussians"}, "config": config}
     directory.mkdir()
@@ -67,10 +69,10 @@ def of_the_version_before(directory, kind="run"):
 
 
 @pytest.mark.parametrize("module", [run, sample, evaluate, report, rate, sweep])
-def test_a_folder_of_the_version_before_is_refused(module, tmp_path, monkeypatch, capsys):
+def test_a_folder_of_an_earlier_version_is_refused(module, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     name = module.__name__.rpartition(".")[2]
-    directory = of_the_version_before(tmp_path / "old", "sweep" if module is sweep else "run")
+    directory = folder_of_an_earlier_version(tmp_path / "old", "sweep" if module is sweep else "run")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     given = ["--config=gan_gaussians.py"] if name in ("run", "sweep") else []
     error = refusal(capsys, monkeypatch, *given, f"--workdir={directory}", module=module)
@@ -80,7 +82,7 @@ def test_a_folder_of_the_version_before_is_refused(module, tmp_path, monkeypatch
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-def test_a_checkpoint_of_another_format_is_refused_and_stays(finished, tmp_path, monkeypatch, capsys):
+def test_a_checkpoint_of_another_format_is_refused_and_kept(finished, tmp_path, monkeypatch, capsys):
     directory = shutil.copytree(finished[0], tmp_path / "run")
     for meta in (directory / "checkpoints").glob("*/meta/metadata"):
         text = meta.read_text()

@@ -1,3 +1,5 @@
+"""Tests of batches, and of the sources of digits, points, folders and TensorFlow Datasets."""
+
 import gzip
 import json
 import re
@@ -18,7 +20,7 @@ from tests.conftest import FASHION
 
 
 def numbered(count, size=4):
-    """Images whose pixels are their number."""
+    """Makes images whose pixels equal their number, with the number modulo 3 as label."""
     images = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, size, size, 1))
     return data.from_arrays(np.ascontiguousarray(images), np.arange(count) % 3)
 
@@ -45,7 +47,7 @@ def test_epochs_are_whole_and_each_in_another_order():
     stream = np.concatenate([first_pixels(batches[t]).ravel() for t in range(10)])
     epochs = stream.reshape(4, 10)
     for epoch in epochs:
-        assert sorted(epoch) == list(range(10))  # the tail of one is joined to the next, none is dropped
+        assert sorted(epoch) == list(range(10))  # No example at the end of an epoch is dropped.
     assert len({tuple(epoch) for epoch in epochs}) == 4
     other = numbered(10).batches(seed=1, n_critic=1, batch_size=4)
     assert (first_pixels(other[0]) != first_pixels(batches[0])).any()
@@ -160,7 +162,8 @@ def test_folder_reads_any_format_with_subfolders_as_labels(folder):
     assert source.num_examples == 7
     batch = source.batches(seed=0, n_critic=1, batch_size=7)[0]
     assert batch["real"].shape == (1, 7, 16, 16, 3)
-    np.testing.assert_array_equal(np.bincount(batch["labels"].ravel()), [2, 1, 4])  # cats, cats/grey, dogs
+    # The labels are cats, cats/grey and dogs.
+    np.testing.assert_array_equal(np.bincount(batch["labels"].ravel()), [2, 1, 4])
 
 
 def test_folder_in_grey(folder):
@@ -168,8 +171,8 @@ def test_folder_in_grey(folder):
 
 
 def test_crop_is_central_and_resize_antialiased(tmp_path):
-    # One-pixel stripes average to grey under an antialiasing filter; without one they alias to black or
-    # white. Red margins lie outside the central square.
+    # One-pixel stripes average to grey under an antialiasing filter, and alias to black or white without
+    # one. Red margins lie outside the central square.
     image = np.zeros((128, 192, 3), np.uint8)
     image[:, 32:160] = np.where(np.arange(128)[None, :, None] % 2, 255, 0)
     image[:, :32] = image[:, 160:] = (255, 0, 0)
@@ -265,12 +268,12 @@ def test_tfds_prepares_and_serves_fashion_mnist(fashion_mnist_dir):
     batch = source.batches(seed=0, n_critic=1, batch_size=64)[0]
     assert batch["real"].shape == (1, 64, 28, 28, 1)
     assert set(batch["labels"].ravel()) <= set(range(10))
-    # Against the original file: every image served is one of its 60,000.
+    # Every image of the batch is one of the 60,000 in the original file.
     raw = gzip.decompress((FASHION / "train-images-idx3-ubyte.gz").read_bytes())
     originals = {image.tobytes() for image in np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 784)}
     assert all(image.tobytes() in originals for image in batch["real"][0])
     again = data.open_source("tfds/fashion_mnist", path=str(fashion_mnist_dir), size=28, channels=1)
-    assert again.num_examples == 60_000  # the second time nothing is prepared
+    assert again.num_examples == 60_000  # The second call uses the prepared files.
     with pytest.raises(SetupError, match=r"unknown data.split 'trian': did you mean 'train'"):
         data.open_source(
             "tfds/fashion_mnist", path=str(fashion_mnist_dir), size=28, channels=1, split="trian"
@@ -280,7 +283,7 @@ def test_tfds_prepares_and_serves_fashion_mnist(fashion_mnist_dir):
 def test_what_others_prepared_in_another_format_says_what_to_do(monkeypatch):
     import tensorflow_datasets
 
-    def builder(name, **_):  # what TFDS says of a folder of TFRECORD files
+    def builder(name, **_):  # TFDS raises this error for a folder of TFRECORD files.
         raise ValueError("File format is already set to FileFormat.TFRECORD. Got FileFormat.ARRAY_RECORD")
 
     monkeypatch.setattr(tensorflow_datasets, "builder", builder)

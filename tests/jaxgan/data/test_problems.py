@@ -1,4 +1,4 @@
-"""Problems whose truth is known: their samples, their densities and that the two agree."""
+"""Tests of problems with a known distribution: samples, densities, and their agreement."""
 
 import functools
 import itertools
@@ -23,7 +23,7 @@ from tests.commands import main
 
 TILTED = (((2.0, 0.9), (0.9, 0.5)), ((1.0, 0.0), (0.0, 1.0)))
 
-# Problems with a density and the side of the square cells on which it is integrated, at most half a std.
+# Problems with a density, and the side of the square cells for its integral, which is at most half a std.
 DENSE = {
     "ring": (ring(modes=6, std=0.1), 0.05),
     "grid": (grid(side=3, spacing=0.9, std=0.1), 0.05),
@@ -45,7 +45,7 @@ def test_density_integrates_to_1_and_samples_have_it(name):
     problem, step = DENSE[name]
     points = draw(problem, 20_000)
     assert points.shape == (20_000, problem.dim)
-    # A box of whole blocks of 8 cells a side; what lies beyond weighs less than 1e-6.
+    # The box consists of blocks of 8 cells per side. The mass outside the box is less than 1e-6.
     block, margin = 8 * step, 0.6 if name != "mixture" else 4.0
     low = np.floor((points.min(0) - margin) / block) * block
     blocks = np.ceil((points.max(0) + margin - low) / block).astype(int)
@@ -55,7 +55,7 @@ def test_density_integrates_to_1_and_samples_have_it(name):
     density = np.exp(np.asarray(log_density(jnp.asarray(centres, jnp.float32)), np.float64))
     mass = density * step**problem.dim
     np.testing.assert_allclose(mass.sum(), 1, atol=2e-5)
-    # Pearson's test on the blocks that expect ten points or more, the others joined to one.
+    # Pearson's test compares the blocks with at least ten expected points; the other blocks are merged.
     expected = mass.reshape([n for count in blocks for n in (count, 8)])
     expected = 20_000 * expected.sum(axis=tuple(range(1, 2 * problem.dim, 2)))
     edges = [a + block * np.arange(n + 1) for a, n in zip(low, blocks, strict=True)]
@@ -97,7 +97,7 @@ def test_defaults_are_the_ones_in_common_use():
     np.testing.assert_allclose(np.exp(uniforms().log_density(x)), [0, 0.25, 0, 0.25, 0.5, 0])
 
 
-# Drawn by the code that the first runs used: the same seed must give the same points.
+# These are the points of a fixed seed, which must stay the same so that old runs can be repeated.
 FIRST = {
     "ring": [
         (1.9912218, -0.03558358),
@@ -147,7 +147,7 @@ def test_arms_of_a_spiral_without_noise():
     assert scipy.stats.kstest(s**2, "uniform").pvalue > 1e-3
     angle = np.arctan2(points[:, 1], points[:, 0]) - 2 * np.pi * s
     arm = 3 * angle / (2 * np.pi)
-    far = s > 0.05  # the angle of a point at the origin is rounding
+    far = s > 0.05  # The angle of a point near the origin is dominated by rounding.
     np.testing.assert_allclose(arm[far], np.rint(arm[far]), atol=1e-4)
     np.testing.assert_allclose(np.bincount(np.rint(arm).astype(int) % 3) / 6_000, 1 / 3, atol=0.02)
 
@@ -200,7 +200,7 @@ def test_a_curves_density_needs_concrete_numbers(make, name):
     x = jnp.zeros(2)
     with pytest.raises(SetupError, match="density needs numbers that are not traced"):
         jax.vmap(lambda value: make(**{name: value}).log_density(x))(jnp.array([0.1, 0.4]))
-    # The points may be traced, and what is no argument of a traced function is concrete within one.
+    # The points may be traced. A number that is not an argument of the traced function stays concrete.
     assert np.isfinite(jax.jit(lambda x: make(**{name: 0.4}).log_density(x))(x))
 
 
@@ -231,15 +231,15 @@ def test_every_problem_is_a_source(name):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("swiss_roll", {"nois": 1}, "unknown option of data.name swiss_roll 'nois'.*valid: std"),
-        ("ring", {"mods": 3}, "unknown option of data.name ring 'mods': did you mean 'modes'"),
+        ("swiss_roll", {"nois": 1}, "unknown data field of swiss_roll 'nois'.*valid: std"),
+        ("ring", {"mods": 3}, "unknown data field of ring 'mods': did you mean 'modes'"),
         ("ring", {"modes": 0}, "data.name ring: modes is 0: give a whole number"),
         ("ring", {"modes": 2.5}, "modes is 2.5"),
         ("ring", {"radius": float("nan")}, "radius is nan: give a positive"),
         ("ring", {"modes": True}, "modes is True: give a whole number"),
         ("ring", {"std": "wide"}, "data.name ring: std is wide: give a positive number"),
         ("ring", {"std": True}, "std is True: give a positive number"),
-        ("ring", {"radius": None}, "radius is None: give a positive number"),
+        ("ring", {"radius": ()}, r"radius is \(\): give a positive number"),
         ("grid", {"spacing": (1.0, 2.0)}, r"spacing is \(1.0, 2.0\): give a positive number"),
         ("grid", {"spacing": float("inf")}, "spacing is inf: give a positive number"),
         ("gaussian", {"mean": float("nan")}, "data.name gaussian: mean is nan: give a finite number"),
@@ -326,4 +326,5 @@ def test_a_histogram_follows_the_density():
     same, shifted = draw_one(real, real), draw_one(real + 9, real)
     assert same.shape == (600, 600, 3)
     blue = [np.sum((image[..., 2].astype(int) - image[..., 0]) > 40) for image in (same, shifted)]
-    assert blue[0] > 10 * blue[1]  # what lies beyond the axis is not drawn: the legend's patch is left
+    # Numbers beyond the axis are not drawn, so that only the patch in the legend is left.
+    assert blue[0] > 10 * blue[1]

@@ -1,4 +1,4 @@
-"""What sources say of themselves, and sources made of others."""
+"""Tests of specs, conditions and examples of sources, of their fields, and of sources made from others."""
 
 import jax
 import jax.numpy as jnp
@@ -12,15 +12,18 @@ from PIL import Image
 from jaxgan import data
 from jaxgan.data import source as source_module
 from jaxgan.errors import SetupError
+from tests.experiments.cli.test_refusals import refusal
 
 POINTS = jax.ShapeDtypeStruct((2,), jnp.float32)
 INTEGER = jax.ShapeDtypeStruct((), jnp.int32)
 RING, GRID = {"name": "ring", "modes": 4}, {"name": "grid"}
 DIGITS = {"name": "digits", "size": 28, "channels": 1}
+FOLDER = {"name": "folder", "size": 8, "channels": 3}
+TFDS = {"name": "tfds/mnist", "size": 28, "channels": 1}
 
 
 def numbered(count, *, labels=True, offset=0):
-    """Images whose pixels are their number, labelled by its remainder by 3."""
+    """Makes images whose pixels equal their number, with the number modulo 3 as label."""
     numbers = np.arange(count)
     images = np.broadcast_to((numbers + offset).astype(np.uint8)[:, None, None, None], (count, 4, 4, 1))
     return data.from_arrays(np.ascontiguousarray(images), numbers % 3 if labels else None)
@@ -35,7 +38,7 @@ def folder(tmp_path):
 
 
 def options(kind, folder):
-    part = {"name": "folder", "path": str(folder), "size": 8, "channels": 3}
+    part = {**FOLDER, "path": str(folder)}
     return {
         "digits": DIGITS,
         "digits, resized": {**DIGITS, "size": 8, "channels": 3, "path": "", "skip_bad": False},
@@ -94,7 +97,8 @@ def test_examples_prepare_to_samples(kind, folder):
     np.testing.assert_array_equal(prepared["row"], indices[None])
     alone = jax.jit(source.prepare)({name: x[None] for name, x in source.examples[indices[1:2]].items()})
     for name, x in alone.items():
-        np.testing.assert_array_equal(x[0, 0], prepared[name][0, 1])  # an example is that of its index
+        # An index always gives the same example.
+        np.testing.assert_array_equal(x[0, 0], prepared[name][0, 1])
 
 
 def test_what_the_specs_are(folder):
@@ -103,7 +107,7 @@ def test_what_the_specs_are(folder):
         {"real": image, "labels": INTEGER, "row": INTEGER}, classes=10
     )
     assert data.open_spec(**RING) == data.Spec({"real": POINTS, "row": INTEGER})
-    assert data.open_spec(**options("folder", folder)).classes == 3  # cats, dogs, dogs/small
+    assert data.open_spec(**options("folder", folder)).classes == 3  # Cats, dogs and dogs/small.
     assert data.open_spec(**options("two domains", folder)) == data.Spec(
         {"a": POINTS, "b": POINTS, "row": INTEGER}
     )
@@ -116,10 +120,12 @@ def test_images_are_told_from_points():
     assert data.open_spec(**DIGITS).images
     assert not data.open_spec(**RING).images
     both = {"name": "zipped", "a": DIGITS, "b": RING}
-    assert data.open_spec(**both).images  # the first field of floats decides
+    assert data.open_spec(**both).images  # The first field of floats gives the shape.
     assert data.open_spec(**both).shape == (28, 28, 1)
     assert not data.open_spec(**{**both, "real": RING}).images
     assert not data.open_spec(name="gaussian").images
+    assert data.is_image_shape((28, 28, 1))
+    assert not any(map(data.is_image_shape, [(), (2,), (28, 28), (64, 28, 28, 1)]))
 
 
 def test_a_spec_needs_no_data(monkeypatch, folder):
@@ -160,7 +166,6 @@ def test_tfds_tells_its_spec_without_a_download(tmp_path, monkeypatch):
         ({**DIGITS, "channels": 2}, "data.channels is 2: give 1 for grey or 3"),
         ({**DIGITS, "split": "trian"}, "unknown data.split 'trian'"),
         ({"name": "dgits"}, "unknown data.name 'dgits': did you mean 'digits'"),
-        ({"name": "ring", "mods": 3}, "unknown option of data.name ring 'mods'"),
         (
             {"name": "folder", "path": "/nowhere", "size": 8, "channels": 3},
             "data.path '/nowhere' is not a folder",
@@ -192,6 +197,101 @@ def test_a_size_is_asked_for_where_images_have_none_of_their_own():
     with pytest.raises(SetupError, match=r"no field data\.channels: folder has images"):
         data.open_source("folder", path="x", size=8)
     assert data.open_source("digits").shape == (28, 28, 1)
+
+
+# Fields
+
+UNKNOWN_FIELDS = [
+    ({**DIGITS, "siz": 8}, "unknown data field of digits 'siz': did you mean 'size'"),
+    (
+        {**DIGITS, "skip_bad": True},
+        "unknown data field of digits 'skip_bad':.* shuffled_labels, size, split",
+    ),
+    ({**DIGITS, "path": "pictures"}, "unknown data field of digits 'path'"),
+    ({**FOLDER, "spit": "train"}, "unknown data field of folder 'spit': did you mean 'split'"),
+    ({**FOLDER, "shuffled_labels": False}, "unknown data field of folder 'shuffled_labels'"),
+    ({**TFDS, "spilt": "train"}, "unknown data field of tfds/mnist 'spilt': did you mean 'split'"),
+    ({**TFDS, "skip_bad": True}, "unknown data field of tfds/mnist 'skip_bad'"),
+    *(({"name": name, "nois": 1}, f"unknown data field of {name} 'nois'") for name in data.PROBLEMS),
+    (
+        {**RING, "mods": 3},
+        r"unknown data field of ring 'mods': did you mean 'modes'\? .*modes, radius, std",
+    ),
+    ({"name": "zipped", "a": RING, "pared": True}, "data.pared is True: give a part's fields,.* or paired"),
+    ({"name": "zipped", "a": RING, "path": "x"}, "data.path is 'x': give a part's fields"),
+    (
+        {"name": "zipped", "a": RING, "b": {**RING, "mods": 3}},
+        "data.b: unknown data field of ring 'mods': did you mean 'modes'",
+    ),
+    (
+        {"name": "zipped", "a": {"name": "zipped", "b": {**FOLDER, "siz": 8}}},
+        "data.a: data.b: unknown data field of folder 'siz': did you mean 'size'",
+    ),
+    ({"name": "zipped", "a": {**RING, "seed": 3}}, "data.a.seed is 3: parts share data.seed"),
+]
+
+
+@pytest.mark.parametrize("function", [data.open_source, data.open_spec, data.open_conditions])
+@pytest.mark.parametrize(("fields", "message"), UNKNOWN_FIELDS)
+def test_a_field_that_a_source_does_not_take_is_refused(function, fields, message):
+    with pytest.raises(SetupError, match=message) as error:
+        function(**fields)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_field_that_asks_for_nothing_is_accepted(kind, folder):
+    fields = options(kind, folder)
+    idle = {"siz": None, "skip_bad": False, "seed": 3, "path": "", **fields}
+    assert data.open_spec(**idle) == data.open_spec(**fields)
+    assert data.open_source(**idle).spec == data.open_spec(**fields)
+    assert set(data.open_conditions(**idle)(jax.random.key(0), np.arange(2))) >= {"row"}
+
+
+def test_a_field_that_is_none_has_its_default():
+    assert data.open_source("digits", size=None, channels=None).shape == (28, 28, 1)
+    assert data.open_spec(**RING, std=None) == data.open_spec(**RING)
+    assert data.open_spec(name="zipped", a=RING, b=None, paired=None).fields.keys() == {"a", "row"}
+    with pytest.raises(SetupError, match=r"no field data\.size"):
+        data.open_spec("folder", size=None, channels=3)
+
+
+CONFIG = """
+from experiments.configs import {base}
+
+def get_config():
+    config = {base}.get_config()
+    with config.unlocked():
+        config.data.{field} = {value!r}
+    return config
+"""
+
+
+@pytest.mark.parametrize(
+    ("base", "field", "value", "message"),
+    [
+        ("dcgan_mnist", "siz", 8, "unknown data field of digits 'siz': did you mean 'size'"),
+        ("dcgan_mnist", "skip_bad", True, "unknown data field of digits 'skip_bad'"),
+        ("dcgan_folder", "siz", 8, "unknown data field of folder 'siz': did you mean 'size'"),
+        ("dcgan_fashion_mnist", "siz", 8, "unknown data field of tfds/fashion_mnist 'siz'"),
+        ("gan_gaussians", "mods", 8, "unknown data field of ring 'mods': did you mean 'modes'"),
+        ("cyclegan_rings", "pared", True, "data.pared is True: give a part's fields"),
+        (
+            "cyclegan_rings",
+            "b.sid",
+            8,
+            "data.b: unknown data field of grid 'sid': did you mean 'side' or 'std'",
+        ),
+    ],
+)
+def test_an_unknown_field_of_a_config_has_status_2(
+    base, field, value, message, tmp_path, capsys, monkeypatch
+):
+    (tmp_path / "bad.py").write_text(CONFIG.format(base=base, field=field, value=value))
+    monkeypatch.setattr(data, "open_source", lambda **_: pytest.fail("the data was opened"))
+    error = refusal(capsys, monkeypatch, f"--config={tmp_path}/bad.py", f"--workdir={tmp_path}/out")
+    assert message in error
+    assert not (tmp_path / "out").exists()
 
 
 # Conditions
@@ -248,7 +348,7 @@ def test_points_have_examples_of_the_problems_distribution():
     np.testing.assert_allclose(np.linalg.norm(points, axis=1), 2, atol=0.06)
     assert len(np.unique(points, axis=0)) == 800
     turns = np.round(np.arctan2(points[:, 1], points[:, 0]) / (np.pi / 4)).astype(int) % 8
-    assert np.bincount(turns, minlength=8).min() > 60  # 100 expected
+    assert np.bincount(turns, minlength=8).min() > 60  # The expected number is 100.
     trained = source.prepare(source.batches(seed=0, n_critic=1, batch_size=800)[0])["real"][0]
     assert not set(map(bytes, np.asarray(trained))) & set(map(bytes, points))
 
@@ -295,7 +395,7 @@ def test_parts_are_shuffled_apart_and_pairs_together():
 def test_a_part_is_served_as_alone_with_its_own_seed():
     ring = data.open_source(**RING)
     source = data.zipped({"a": ring, "b": data.open_source(**GRID)})
-    seed = 5 ^ 0xE8B7BE43  # the CRC-32 of "a": the same on every machine and in every process
+    seed = 5 ^ 0xE8B7BE43  # The CRC-32 of "a" is the same on every machine and in every process.
     expected = ring.prepare(ring.batches(seed=seed, n_critic=2, batch_size=4)[3])["real"]
     found = source.prepare(source.batches(seed=5, n_critic=2, batch_size=4)[3])
     np.testing.assert_array_equal(found["a"], expected)
@@ -350,8 +450,8 @@ def test_conditions_of_parts_are_drawn_apart_and_of_pairs_together():
 
 
 def test_zipped_by_config():
-    config = ConfigDict({"name": "zipped", "path": "", "seed": 0, "a": RING, "b": {**GRID, "path": ""}})
-    source = data.open_source(**config)
+    config = ConfigDict({"name": "zipped", "path": "", "a": RING, "b": {**GRID, "path": ""}})
+    source = data.open_source(**config, seed=0)
     assert source.spec == data.open_spec(**config)
     data.check_name(config.name)
     paired = {

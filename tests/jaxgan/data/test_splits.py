@@ -1,4 +1,4 @@
-"""Splits: which examples are whose, in what order, and what is refused."""
+"""Tests of splits: their examples, the order of the examples, and errors."""
 
 import hashlib
 
@@ -134,5 +134,5 @@ def test_a_source_without_splits_says_so():
         data.split(source, "test")
     with pytest.raises(SetupError, match="no splits"):
         data.split(digits("train"), "test")
-    with pytest.raises(SetupError, match=r"unknown option of data\.name ring 'split'"):
+    with pytest.raises(SetupError, match=r"unknown data field of ring 'split'"):
         data.open_source("ring", path="", split="test")

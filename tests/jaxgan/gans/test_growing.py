@@ -1,4 +1,4 @@
-"""A run of two stages: α = 0 changes nothing, what both stages share is carried, and a resume is exact."""
+"""Tests of a run of two stages: α = 0 changes nothing, the carry keeps shared state, resumes are exact."""
 
 import csv
 import functools
@@ -15,7 +15,7 @@ import pytest
 
 from experiments import run, sample, sweep
 from experiments.cli import config_files
-from experiments.training import build, derived, progress_bar, staging
+from experiments.training import build, checks, derived, progress_bar, staging
 from jaxgan.errors import SetupError
 from jaxgan.gans import passes
 from jaxgan.models import growing
@@ -23,7 +23,7 @@ from jaxgan.ops.resample import mean_pool, upsample_nearest
 from jaxgan.stages import CARRIES, stage_of
 from tests.commands import environment, main
 
-pytestmark = pytest.mark.xdist_group("growing")  # one worker makes the run that several tests look at
+pytestmark = pytest.mark.xdist_group("growing")  # on one worker, so that the shared run happens once
 
 CONFIG = """
 from experiments.configs import staged_mnist
@@ -108,7 +108,7 @@ def test_real_images_are_blended_with_their_coarse_selves(stages):
     real = jax.random.normal(jax.random.key(0), (4, 16, 16, 1))
     batch = {"real": real, "row": jnp.arange(4), "conditions": {"row": jnp.arange(4)}}
     coarse = {**batch, "real": upsample_nearest(mean_pool(real))}
-    # The fade begins at step 6, and α is 0 until then.
+    # The fade begins at step 6, so α is 0 at this state's step.
     fakes, _ = gan.generate(state.generator.params, state, batch, state.key, advance=False)
     values = [
         gan.critic_loss(state.critic.params, state, x, fakes, state.key)[1].metrics["real_logits"]
@@ -181,17 +181,18 @@ def test_stopped_in_either_stage_or_between_them_it_ends_in_the_same_bits(
 KILLED_IN_THE_CARRY = """
 import os, signal, sys
 from jaxgan import stages
-from experiments import cli, run
+from experiments import run
+from experiments.cli import exits
 
 def kill(old, fresh):
     os.kill(os.getpid(), signal.SIGKILL)
 
 stages.CARRIES["grow"] = kill
-# Shapes are looked at before the first step, and abstractly.
+# Shapes are evaluated abstractly before the first step, where the carry must not kill.
 import jax
 evaluate = jax.eval_shape
 jax.eval_shape = lambda f, *a, **k: a[1] if f is kill else evaluate(f, *a, **k)
-cli.call(run.main)
+exits.call(run.main)
 """
 
 
@@ -199,7 +200,7 @@ cli.call(run.main)
 def test_killed_while_one_stage_hands_over_to_the_other(whole, config_file, tmp_path):
     arguments = [f"--config={config_file}", "--workdir=run"]
     command = [sys.executable, "-c", KILLED_IN_THE_CARRY, *arguments]
-    # As many devices as this process has, whose run is the other.
+    # The new processes have as many devices as this process, because their runs are compared.
     env = {**environment(events=False), "XLA_FLAGS": os.environ["XLA_FLAGS"]}
     result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True)
     assert result.returncode == -signal.SIGKILL, result.stderr
@@ -212,7 +213,7 @@ def test_killed_while_one_stage_hands_over_to_the_other(whole, config_file, tmp_
 
 @pytest.mark.slow
 def test_the_first_stage_is_sampled_by_its_own_networks(whole, tmp_path):
-    # Checkpoints hold the state of the stage that trained them.
+    # A checkpoint holds the state of the stage that trained it.
     assert [stage_of([6, 12], step) for step in (0, 6, 7)] == [0, 0, 1]
     assert main(sample, f"--workdir={whole}", "--num=4", f"--out={tmp_path}/grid.png") == 0
 
@@ -221,7 +222,7 @@ def test_the_first_stage_is_sampled_by_its_own_networks(whole, tmp_path):
 def test_its_lines_tell_of_lazy_r1_alpha_and_the_sign(whole):
     lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
     assert [line["alpha"] for line in lines] == pytest.approx([1] * 6 + [0, 1 / 3, 2 / 3, 1, 1, 1])
-    # The first of every four updates computes R1, across the handover, too.
+    # R1 is computed at the first of every four updates, also across the change of stage.
     r1 = [line["r1"] for line in lines]
     assert all(r1[i] == r1[i - 1] for i in range(1, 12) if i % 4)
     assert len(set(r1[::4])) == 3
@@ -236,12 +237,13 @@ def test_stages_that_do_not_fit_are_refused_in_a_line(config_file):
             "unknown carry of stage 1 'grwo': did you mean 'grow'",
         ),
         (({"until": 6}, {"until": 9, "carry": "grow"}), "the last stage ends at step 9, num_steps is 12"),
+        (({"until": 12, "carry": "grow"},), "stage 0 has a carry 'grow', but no stage comes before it"),
         (({"until": 12, "data.sise": 8},), "unknown field of stage 0 'data.sise'"),
     ):
         with config.unlocked():
             config.stages = entries
         with pytest.raises(SetupError, match=message):
-            staging.stage_configs(config)
+            checks.check_stages(config)
 
 
 @pytest.mark.slow

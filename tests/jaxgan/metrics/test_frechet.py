@@ -1,4 +1,4 @@
-"""The Fréchet distance against closed forms, another route of calculation and another project."""
+"""Tests of the Fréchet distance against closed forms, another method of calculation and torch-fidelity."""
 
 import math
 
@@ -13,13 +13,13 @@ from jaxgan.metrics.moments import Moments, from_features
 from tests import feature_goldens
 
 COUNT = 1000
-# A deviation of 1e-8 of the largest is lost in the covariance itself, where it stands squared.
+# A standard deviation of 1e-8 times the largest is lost in the covariance, which contains its square.
 SIDES = st.just(0.0) | st.floats(1e-3, 10.0)
 SHIFTS = st.floats(-10.0, 10.0)
 
 
 def exactly(mean, covariance):
-    """The moments of a sample that has this mean and this unbiased covariance."""
+    """Returns the moments of a sample with this mean and this unbiased covariance."""
     return Moments(np.float64(COUNT), np.asarray(mean, float), (COUNT - 1) * np.asarray(covariance, float))
 
 
@@ -33,7 +33,7 @@ def rotation(dim, seed):
     seed=st.integers(0, 9),
 )
 def test_covariances_that_commute(deviations, shift, seed):
-    # ‖μ₁ − μ₂‖² + Σ (σ₁ − σ₂)², along common axes; deviations of 0 among them.
+    # Along common axes, the distance is ‖μ₁ − μ₂‖² + Σ (σ₁ − σ₂)². Some of the deviations are 0.
     axes = rotation(4, seed)
     a, b = np.array(deviations).T
     real = exactly(np.ones(4), (axes * a**2) @ axes.T)
@@ -45,7 +45,7 @@ def test_covariances_that_commute(deviations, shift, seed):
 
 @given(a=st.tuples(SIDES, SIDES), b=st.tuples(SIDES, SIDES), angle=st.floats(0, math.pi))
 def test_covariances_that_do_not_commute(a, b, angle):
-    # In the plane tr M^½ = √(tr M + 2 √det M).
+    # For 2 × 2 matrices, tr M^½ = √(tr M + 2 √det M).
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     first, second = np.diag(np.square(a)), turn @ np.diag(np.square(b)) @ turn.T
     product = np.trace(first @ second) + 2 * a[0] * a[1] * b[0] * b[1]
@@ -62,7 +62,10 @@ def sample(count, dim, seed, decay=2.0):
 
 
 def by_singular_values(x, y):
-    """tr (Σ₁Σ₂)^½ is the sum of singular values of X₁ X₂ᵀ / √((n₁ − 1)(n₂ − 1)), of centred samples."""
+    """Computes the distance from centred samples instead of covariances.
+
+    The trace tr (Σ₁Σ₂)^½ is the sum of the singular values of X₁ X₂ᵀ / √((n₁ − 1)(n₂ − 1)).
+    """
     x, y = x.astype(np.float64), y.astype(np.float64)
     a, b = ((z - z.mean(axis=0)) / math.sqrt(len(z) - 1) for z in (x, y))
     cross = np.linalg.svd(a @ b.T, compute_uv=False).sum()
@@ -84,7 +87,7 @@ def test_whatever_the_rank(n, m):
 @pytest.mark.filterwarnings("ignore:.*biased upwards")
 @pytest.mark.parametrize("count", [30, 200])
 def test_a_set_against_itself(count):
-    # The root of a product of covariances, clipped at 0, is wrong by 1e-7 here.
+    # The root of a product of covariances, clipped at 0, would be wrong by 1e-7 here.
     x = sample(count, 60, 3)
     shuffled = x[np.random.default_rng(0).permutation(count)]
     assert 0 <= frechet_distance(from_features(x), from_features(shuffled)) < 1e-12
@@ -100,7 +103,7 @@ def test_moving_and_scaling(shift, scale):
 
 
 def test_agrees_with_torch_fidelity():
-    # Of which a biased covariance would be wrong by 1 %.
+    # With a biased covariance the distance would be wrong by 1 %.
     found = frechet_distance(*map(from_features, feature_goldens.features()))
     assert found == pytest.approx(feature_goldens.SCORES["frechet_inception_distance"], rel=1e-9)
 
@@ -118,7 +121,7 @@ def test_classes():
         expected = by_singular_values(real[labels == label], fake[labels == label])
         assert value == pytest.approx(expected, rel=1e-10)
     assert found.mean == pytest.approx(np.mean(list(found.per_class.values())))
-    # Two classes mixed up: no distance over all samples sees it.
+    # A distance over all samples would not show that two classes are swapped.
     swapped = np.choose(np.searchsorted([3, 7, 8], labels), [7, 3, 8])
     mixed = class_frechet_distance(real, labels, fake, swapped)
     assert mixed.per_class[3] > 1000
@@ -135,7 +138,8 @@ def extrapolated():
 
 
 def test_infinity_takes_the_bias_away(extrapolated):
-    # Both are N(0, I): the truth is 0, at N samples the distance is about (D + D(D + 1)/8) / N.
+    # Both distributions are N(0, I), so the true distance is 0. At N samples the distance is about
+    # (D + D(D + 1)/8) / N.
     reference, fake, found = extrapolated
     bias = 8 + 8 * 9 / 8
     assert found.slope == pytest.approx(bias, rel=0.35)
@@ -164,7 +168,7 @@ def test_refusals():
         frechet_infinity(from_features(x), x[:, :5], smallest=10, points=2)
     with pytest.raises(SetupError, match="40 fake samples are too few for 15 sizes from smallest 5000"):
         frechet_infinity(from_features(x), x)
-    with pytest.raises(SetupError, match="points 1 is too small"):
+    with pytest.raises(SetupError, match="points is 1: give"):
         frechet_infinity(from_features(x), x, smallest=10, points=1)
     with pytest.raises(SetupError, match="class 1 has 0 fake samples"):
         class_frechet_distance(x, labels, x, np.zeros(40, int))

@@ -1,23 +1,24 @@
-"""InceptionV3, its file and its scores, held to what torch-fidelity made of the same weights and pictures.
+"""Tests of InceptionV3, its weight file and its scores against recorded results of torch-fidelity.
 
-torch-fidelity itself is not needed: its results stand in ``tests/goldens/``.
+The results for the same weights and images are in ``tests/goldens/``, so torch-fidelity is not needed.
 """
 
 import hashlib
 import json
-import struct
 import sys
 
 import jax
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save as save_tensors
 
 from experiments import evaluate
 from experiments import inception as converter
 from experiments.cli import exits
 from experiments.scoring import backbones, image_metrics, image_sets
 from jaxgan import parallel
+from jaxgan import weights as weight_files
 from jaxgan.errors import SetupError
 from jaxgan.metrics import frechet, inception_backbone, inception_score, kid, moments
 from jaxgan.models import inception_layers
@@ -27,7 +28,7 @@ from tests.commands import main
 
 SOURCE = "0" * 64
 NAMES = ("64", "192", "768", "2048", "logits", "logits_unbiased")
-# One worker compiles the network, which takes a minute.
+# All tests run on one worker, so that the network is compiled once.
 pytestmark = [pytest.mark.xdist_group("inception"), pytest.mark.slow]
 
 
@@ -55,7 +56,7 @@ def backbone(file):
 
 
 def close(ours, theirs, tolerance=1e-5):
-    """A tenth of the 1e-4 promised: the largest difference over the largest value."""
+    """Checks the largest difference relative to the largest value, by default to a tenth of 1e-4."""
     assert ours.dtype == np.float32
     assert np.max(np.abs(ours - theirs)) <= tolerance * np.max(np.abs(theirs))
 
@@ -66,13 +67,13 @@ def test_features_and_logits_are_torch_fidelitys_at_any_size(backbone, goldens, 
     for name in NAMES:
         close(outputs[name], goldens[f"{i}/{name}"])
     np.testing.assert_array_equal(outputs["features"], outputs["2048"])
-    # Features are positive and of one size: so they agree one by one as well.
+    # Features are positive and of similar size, so they also agree one by one.
     np.testing.assert_allclose(outputs["2048"], goldens[f"{i}/2048"], rtol=1e-4)
 
 
 @pytest.fixture(scope="module")
 def folders(backbone):
-    """Of both at once: two chunks, each shared by the mesh's devices."""
+    """Computes the outputs for both folders in one batch of two chunks, sharded over all devices."""
     images = np.concatenate(fidelity.folders())
     assert len(images) == 2 * inception_backbone.CHUNK
     sharded = parallel.shard_batch({"images": images}, parallel.device_mesh(), axis=0)["images"]
@@ -85,7 +86,7 @@ def folders(backbone):
 
 def test_frechet_distance_is_torch_fidelitys(folders, goldens):
     first, second = (moments.from_features(outputs["features"]) for outputs in folders)
-    with pytest.warns(UserWarning, match="16 "):  # fewer samples than dimensions
+    with pytest.warns(UserWarning, match="16 "):  # There are fewer samples than dimensions.
         ours = frechet.frechet_distance(second, first)
     assert ours == pytest.approx(goldens["frechet_inception_distance"], rel=1e-4)
 
@@ -104,23 +105,22 @@ def test_inception_score_is_torch_fidelitys(folders, goldens):
 
 
 def test_the_command_gives_what_torch_fidelity_gives_of_the_same_folders(
-    backbone, goldens, tmp_path, monkeypatch
+    backbone, file, goldens, tmp_path, monkeypatch
 ):
-    # Its input1 is what is scored, its input2 the reference.
+    # The first folder is scored, and the second folder is the reference.
     for name, images in zip(("made", "real"), fidelity.folders(), strict=True):
         (tmp_path / name).mkdir()
         for i, image in enumerate(images):
             Image.fromarray(image).save(tmp_path / name / f"{i:02}.png")
     monkeypatch.setattr(backbones, "open_backbone", lambda *_: backbone)
-    monkeypatch.setattr(
-        image_sets, "BATCH", 2 * inception_backbone.CHUNK
-    )  # of a shape that is compiled once
+    # The batch has a shape for which the network has been compiled.
+    monkeypatch.setattr(image_sets, "BATCH", 2 * inception_backbone.CHUNK)
     for name, value in {**fidelity.KID, "splits": fidelity.SPLITS}.items():
         monkeypatch.setattr(image_metrics, name.upper(), value)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     out = tmp_path / "scores.json"
     flags = ("--data.name=folder", f"--data.path={tmp_path}/real", "--data.size=64", "--data.channels=3")
-    scored = (f"--images={tmp_path}/made", "--metrics=fid,kid,is", "--backbone=any.safetensors")
+    scored = (f"--images={tmp_path}/made", "--metrics=fid,kid,is", f"--backbone={file}")
     assert main(evaluate, *scored, *flags, f"--out={out}") == 0
     (result,) = json.loads(out.read_text())
     theirs = {
@@ -141,7 +141,7 @@ def test_grey_pictures_are_their_three_equal_channels(backbone):
 
 
 def test_a_batch_in_chunks_is_as_its_parts(backbone, folders):
-    # The folders were one batch of two chunks; a pair is none.
+    # The folders were one batch of two chunks, but a pair of images is not divided into chunks.
     for whole, images in zip(folders, fidelity.folders(), strict=True):
         for start in (0, fidelity.FOLDER - fidelity.EACH):
             part = backbone.apply(images[start : start + fidelity.EACH])
@@ -185,41 +185,39 @@ def test_file_names_its_source_and_reads_back(backbone, file, weights):
         np.testing.assert_array_equal(values, weights[name])
 
 
-def header(content):
-    (length,) = struct.unpack("<Q", content[:8])
-    return json.loads(content[8 : 8 + length]), content[8 + length :]
-
-
-def with_header(fields, data):
-    text = json.dumps(fields).encode()
-    return struct.pack("<Q", len(text)) + text + data
-
-
 def test_files_that_are_not_the_networks_are_refused(file, tmp_path):
     content = file.read_bytes()
-    fields, data = header(content)
     flipped = bytearray(content)
     flipped[-5] ^= 1
-    other = json.loads(json.dumps(fields))
-    other["fc.bias"]["shape"] = [1, 1008]
-    (last,) = (name for name, value in fields.items() if value.get("data_offsets", [0, 0])[1] == len(data))
-    start, end = fields[last]["data_offsets"]
-    shorter = {name: value for name, value in fields.items() if name != last}
-    unnamed = {name: value for name, value in fields.items() if name != "__metadata__"}
+    found = weight_files.decode(content)
+
+    def encoded(facts=found.facts, **tensors):
+        changed = {name: values for name, values in (found.tensors | tensors).items() if values is not None}
+        return weight_files.encode(changed, facts)
+
+    bias = found.tensors["fc.bias"]
     cases = [
-        (b"nothing", "no safetensors file"),
-        (content[:1000], "no safetensors file"),
-        (content[:-1], "no safetensors file"),
-        (bytes(flipped), "is damaged, its tensors"),
-        (with_header(other, data), r"fc.bias is float32 of shape \(1, 1008\)"),
-        (with_header(shorter, data[: start - end]), f"has no tensor {last}"),
-        (with_header(unnamed, data), "does not hold the weights"),
+        (b"nothing", "no weights of jaxgan's"),
+        (content[:1000], "no weights of jaxgan's"),
+        (content[:-1], "no weights of jaxgan's"),
+        (save_tensors(found.tensors, {"network": inception_backbone.NAME}), "no weights of jaxgan's"),
+        (bytes(flipped), r"its contents hash to \w{12}, not"),
+        (encoded(**{"fc.bias": bias[None]}), r"fc.bias is float32 of shape \(1, 1008\)"),
+        (encoded(**{"fc.bias": bias.astype(np.float64)}), r"fc.bias is float64"),
+        (encoded(**{"fc.weight": None}), "has no tensor fc.weight"),
+        (encoded({"source_sha256": SOURCE}), "does not hold the weights"),
+        (encoded({**found.facts, "network": "another"}), "does not hold the weights"),
+        (
+            encoded({**found.facts, "source_sha256": None}),
+            f"made from a file of SHA-256 None, not {SOURCE}",
+        ),
     ]
     path = tmp_path / "bad.safetensors"
     for bad, message in cases:
         path.write_bytes(bad)
         with pytest.raises(SetupError, match=message) as raised:
             inception_backbone.load(path, source_sha256=SOURCE)
+        assert str(raised.value).startswith(str(path))
         assert "\n" not in str(raised.value)
         assert "experiments.inception" in str(raised.value) or "InceptionV3 of FID" in str(raised.value)
 

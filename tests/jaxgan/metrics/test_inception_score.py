@@ -1,4 +1,4 @@
-"""The inception score against closed forms, the paper's formula and another project."""
+"""Tests of the inception score against closed forms, the paper's formula and torch-fidelity."""
 
 import math
 
@@ -14,11 +14,12 @@ from tests import feature_goldens
 
 
 def test_closed_forms():
-    # Nothing is known of any sample; or all of each, and as many of each class, half, or one.
+    # First the classifier knows nothing about any sample. Then it is certain of every sample, and the
+    # samples are spread evenly over all classes, over half of the classes, or belong to one class.
     assert inception_score(np.zeros((20, 5)), splits=2) == pytest.approx((1, 0), abs=1e-12)
     sure = 1e4 * np.eye(4)
     assert inception_score(np.tile(sure, (5, 1)), splits=5, seed=None) == pytest.approx((4, 0), rel=1e-12)
-    # Classes 3 and 4 have probability 0 in float64, as in float32 logits of a classifier that is sure.
+    # Classes 3 and 4 have probability 0 in float64, as happens with a very certain classifier.
     assert inception_score(np.tile(sure[:2], (5, 1)), splits=1) == pytest.approx((2, 0), rel=1e-12)
     assert inception_score(np.tile(sure[:1], (6, 1)), splits=3) == pytest.approx((1, 0), rel=1e-12)
 
@@ -26,7 +27,8 @@ def test_closed_forms():
 def test_splits_keep_the_order_if_told_to():
     sure = 1e4 * np.eye(2)
     logits = np.concatenate([np.tile(sure, (2, 1)), np.tile(sure[:1], (4, 1))])
-    found = inception_score(logits, splits=2, seed=None)  # 2 and 1: mean 3/2, population deviation 1/2
+    # The splits score 2 and 1, with mean 3/2 and population deviation 1/2.
+    found = inception_score(logits, splits=2, seed=None)
     assert found == pytest.approx((1.5, 0.5), rel=1e-12)
 
 
@@ -51,8 +53,8 @@ def test_agrees_with_torch_fidelity(seed, suffix):
 
 def test_refusals():
     with pytest.raises(
-        SetupError, match="splits 10 of 19 samples: at least 2 a split, so 9 splits or fewer"
+        SetupError, match="splits is 10 for 19 samples: each split needs 2 samples, give 9 or fewer"
     ):
         inception_score(np.zeros((19, 3)))
-    with pytest.raises(SetupError, match="splits 0"):
+    with pytest.raises(SetupError, match="splits is 0"):
         inception_score(np.zeros((19, 3)), splits=0)

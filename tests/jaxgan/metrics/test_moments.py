@@ -1,4 +1,4 @@
-"""Streams of moments against np.cov in float64, however they are cut and merged."""
+"""Tests of streaming moments against np.cov in float64, for any batches and order of merging."""
 
 import functools
 import subprocess
@@ -15,9 +15,10 @@ from jax.sharding import PartitionSpec
 from jaxgan import parallel
 from jaxgan.errors import SetupError
 from jaxgan.metrics import moments
-from jaxgan.metrics.moments import Moments, covariance, empty, from_features, merge, merge_over, update
+from jaxgan.metrics.moments import Moments, covariance, empty, from_features, merge, update
 
-# Far from the origin, of very different scales: in float32 no digit of the last would be right.
+# The points are far from the origin, and their scales differ. In float32, no digit of the last variance
+# would be right.
 SCALES = np.array([3.0, 1.0, 1e-2])
 CLOUD = (np.random.default_rng(0).normal(size=(24, 3)) * SCALES + [100.0, -10.0, 7.0]).astype(np.float32)
 
@@ -34,7 +35,8 @@ def check(found, rows):
 def test_by_hand():
     found = update(empty(2), np.array([[0, 0], [2, 0], [0, 4]], np.float32))
     np.testing.assert_allclose(np.asarray(found.mean), [2 / 3, 4 / 3], rtol=1e-15)
-    np.testing.assert_allclose(covariance(found) * 3, [[4, -4], [-4, 16]], rtol=1e-14)  # over n − 1 = 2
+    # The sample has n = 3, so the divisor is 2.
+    np.testing.assert_allclose(covariance(found) * 3, [[4, -4], [-4, 16]], rtol=1e-14)
 
 
 @given(cuts=st.sets(st.integers(1, 23), max_size=4), order=st.randoms(), rows=st.permutations(range(24)))
@@ -58,28 +60,16 @@ def test_a_set_in_memory_is_taken_in_blocks(monkeypatch):
 def test_the_rest_of_the_process_keeps_32_bits():
     found = jax.jit(update)(empty(3), CLOUD)
     check(found, CLOUD)
-    check(merge(Moments(*map(np.asarray, found)), empty(3)), CLOUD)  # as read from a cache
+    check(merge(Moments(*map(np.asarray, found)), empty(3)), CLOUD)  # NumPy arrays come from a cache.
     assert jnp.zeros(1).dtype == jnp.float32
     assert jnp.asarray(np.zeros(1)).dtype == jnp.float32
 
 
-def on_each(rows):
-    return merge_over(update(empty(3), rows), parallel.AXIS)
-
-
-@pytest.mark.parametrize("how", ["jit", "shard_map", "pmap"])
-def test_eight_devices(how):
-    if how == "pmap":
-        found = Moments(*(leaf[5] for leaf in jax.pmap(on_each, parallel.AXIS)(CLOUD.reshape(8, 3, 3))))
-    else:
-        mesh = parallel.device_mesh()
-        sharded = jax.device_put(CLOUD, jax.sharding.NamedSharding(mesh, PartitionSpec(parallel.AXIS)))
-        assert len(sharded.sharding.device_set) == 8
-        mapped = jax.shard_map(
-            on_each, mesh=mesh, in_specs=PartitionSpec(parallel.AXIS), out_specs=PartitionSpec()
-        )
-        found = jax.jit(mapped)(sharded) if how == "shard_map" else update(empty(3), sharded)
-    check(found, CLOUD)
+def test_a_batch_that_is_sharded_over_eight_devices():
+    sharding = jax.sharding.NamedSharding(parallel.device_mesh(), PartitionSpec(parallel.AXIS))
+    sharded = jax.device_put(CLOUD, sharding)
+    assert len(sharded.sharding.device_set) == 8
+    check(update(empty(3), sharded), CLOUD)
 
 
 HOST = """

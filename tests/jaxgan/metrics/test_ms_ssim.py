@@ -1,4 +1,4 @@
-"""MS-SSIM against SciPy by the paper and TensorFlow, and the diversity score against its pairs."""
+"""Tests of MS-SSIM against the paper's formula in SciPy and TensorFlow, and of the diversity score."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +14,7 @@ WEIGHTS = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333])
 
 
 def by_the_paper(x, y, scales):
-    """Of two (H, W) images."""
+    """Evaluates the paper's formula for two (H, W) images."""
     axis = np.arange(-5, 6)
     window = np.exp(-(axis[:, None] ** 2 + axis[None] ** 2) / (2 * 1.5**2))
     window /= window.sum()
@@ -63,8 +63,9 @@ def test_by_the_paper(side, scales):
 
 
 def test_agrees_with_tensorflow():
-    # tf.image.ssim_multiscale of TensorFlow 2.21, in float32, of sides that are odd at every scale:
-    #   python -c "from tests.test_ms_ssim import odd; import tensorflow as tf; x, y = odd()
+    # The expected values are from tf.image.ssim_multiscale of TensorFlow 2.21, in float32, for images whose
+    # sides are odd at every scale:
+    #   python -c "from tests.jaxgan.metrics.test_ms_ssim import odd; import tensorflow as tf; x, y = odd()
     #   print(tf.image.ssim_multiscale(x, y, 255.0).numpy().tolist())"
     np.testing.assert_allclose(ms_ssim(*odd()), [0.9821463227272034, 0.9134756922721863], rtol=2e-5)
 
@@ -119,7 +120,7 @@ def test_diversity_without_and_with_classes():
     images = np.concatenate([np.tile(kinds[:1], (3, 1, 1, 1)), kinds])  # a, a, a, a, b
     between = ms_ssim(kinds[:1], kinds[1:], scales=1)[0]
     found = ms_ssim_diversity(images, pairs=400, scales=1)
-    # Two in five of all pairs of different images have b in them.
+    # Two in five pairs of different images contain b.
     share = 2 / 5
     assert found.mean == pytest.approx(share * between + 1 - share, abs=4 * found.std_error)
     deviation = np.sqrt(share * (1 - share)) * (1 - between)
@@ -127,7 +128,7 @@ def test_diversity_without_and_with_classes():
     assert found.per_class == {}
     labels = np.array([4, 4, 9, 9, 9])
     found = ms_ssim_diversity(images, labels=labels, pairs=400, scales=1)
-    assert found.per_class[4] == pytest.approx(1)  # collapsed
+    assert found.per_class[4] == pytest.approx(1)  # the class has collapsed
     assert found.per_class[9] == pytest.approx((1 + 2 * between) / 3, abs=0.12 * (1 - between))
     assert found.mean == pytest.approx(np.mean(list(found.per_class.values())))
     assert found == ms_ssim_diversity(images, labels=labels, pairs=400, scales=1)
@@ -157,7 +158,7 @@ def test_refusals():
         ms_ssim(x, x[..., 0], scales=2)
     with pytest.raises(SetupError, match="y has NaN"):
         ms_ssim(x, x * np.nan, scales=2)
-    with pytest.raises(SetupError, match="number of images of class 1 1 is too small"):
+    with pytest.raises(SetupError, match="number of images of class 1 is 1: give"):
         ms_ssim_diversity(x, labels=np.arange(1, 3), scales=2)
     with pytest.raises(SetupError, match="at least 2 samples"):
         ms_ssim_diversity(x[:1], scales=2)

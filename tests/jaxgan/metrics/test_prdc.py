@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage against the papers' formulas written out."""
+"""Tests of precision, recall, density and coverage against the papers' formulas."""
 
 import os
 import subprocess
@@ -18,13 +18,13 @@ from jaxgan.metrics.prdc import precision_recall_density_coverage
 
 @pytest.fixture(autouse=True)
 def _small_tiles(monkeypatch):
-    # So that sets of a few samples lie on several tiles.
+    # With small tiles, sets of a few samples span several tiles.
     monkeypatch.setattr(distances, "ROWS", 7)
     monkeypatch.setattr(distances, "COLUMNS", 5)
 
 
 def by_formula(real, fake, k):
-    """From exact squared distances, of whole numbers or by differences in float64."""
+    """Evaluates the formulas from exact squared distances, of integers or of differences in float64."""
 
     def squares(a, b):
         return np.sum(np.square(np.asarray(a)[:, None] - np.asarray(b)[None]), axis=-1)
@@ -51,11 +51,11 @@ def clouds(seed, n=40, m=33, dim=3, shift=0.7):
 @pytest.mark.parametrize("k", [1, 3, 5, 12])
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
 def test_the_formulas(k, offset):
-    # At an offset of 1000, ‖a‖² + ‖b‖² − 2ab in float32 would not have a digit right.
+    # At an offset of 1000, ‖a‖² + ‖b‖² − 2ab in float32 would not have a single correct digit.
     real, fake = (x + np.float32(offset) for x in clouds(0))
     expected = by_formula(real.astype(np.float64), fake.astype(np.float64), k)
     assert precision_recall_density_coverage(real, fake, k=k) == pytest.approx(expected, abs=1e-12)
-    assert len(set(expected)) == 4 or k == 12  # no two can be taken for one another
+    assert len(set(expected)) == 4 or k == 12  # no score can be mistaken for another
 
 
 LATTICE = hnp.arrays(np.int64, st.tuples(st.integers(4, 12), st.just(2)), elements=st.integers(-3, 3))
@@ -63,7 +63,7 @@ LATTICE = hnp.arrays(np.int64, st.tuples(st.integers(4, 12), st.just(2)), elemen
 
 @given(real=LATTICE, fake=LATTICE, k=st.integers(1, 3))
 def test_ties_and_copies_are_within(real, fake, k):
-    # On a lattice many points lie at a ball's very edge, and radii of repeated points are 0.
+    # On a lattice, many points lie exactly on the edge of a ball, and radii of repeated points are 0.
     found = precision_recall_density_coverage(real / 10, fake / 10, k=k)
     assert found == pytest.approx(by_formula(real, fake, k), abs=1e-12)
 
@@ -84,14 +84,15 @@ def test_a_set_against_itself():
 
 
 def test_by_hand():
-    # Two clusters, fakes in one of them: precise, and half is not recalled. One fake far off.
+    # There are two clusters of real samples, and the fakes lie in one of them. Precision is therefore 1 and
+    # recall ½.
     left, right = np.arange(4.0)[:, None], 100 + np.arange(4.0)[:, None]
     real = np.concatenate([left, right])
     found = precision_recall_density_coverage(real, left + 0.25, k=1)
-    # Each real ball has radius 1: the fakes 0.25, 1.25, 2.25 and 3.25 are in 2, 2, 2 and 1 of them.
+    # Each real ball has radius 1, so the fakes 0.25, 1.25, 2.25 and 3.25 lie in 2, 2, 2 and 1 real balls.
     assert found == (1.0, 0.5, 7 / 4, 0.5)
     found = precision_recall_density_coverage(left, np.concatenate([left + 0.25, [[50.0]]]), k=1)
-    # The lost fake is in no ball, and its own, out to 3.25, holds no real sample.
+    # The fake at 50 lies in no ball, and its own ball, which reaches to 3.25, contains no real sample.
     assert found == (0.8, 1.0, 7 / 5, 1.0)
 
 
@@ -113,8 +114,9 @@ print(peak() - before)
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells a process's peak of memory")
 def test_memory():
-    # Beyond what 2000 samples of each take; all distances would be 1,125,000 kB, one byte each 141,000. The
-    # allocator, which keeps freed memory for each thread, is told to keep it for all.
+    # The script prints the memory needed beyond that of 2000 samples per set. All distances would take
+    # 1,125,000 kB in float64, or 141,000 kB at one byte each. With one arena, the allocator does not keep
+    # freed memory separately for each thread.
     environment = os.environ | {"MALLOC_ARENA_MAX": "1"}
     command = [sys.executable, "-c", PEAK]
     out = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
@@ -125,5 +127,5 @@ def test_refusals():
     real, fake = clouds(0)
     with pytest.raises(SetupError, match="k 33 with 40 real and 33 fake samples"):
         precision_recall_density_coverage(real, fake, k=33)
-    with pytest.raises(SetupError, match="k 0 is too small"):
+    with pytest.raises(SetupError, match="k is 0: give"):
         precision_recall_density_coverage(real, fake, k=0)

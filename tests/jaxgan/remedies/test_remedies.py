@@ -158,7 +158,7 @@ def test_no_unrolling_is_the_game_itself():
 
 
 def combined(*, share=0.5, std=0.3, weight=0.1, real_label=0.9, decay=0.7):
-    """Returns a game that combines most of the remedies."""
+    """Returns a system that combines most of the remedies."""
     pair = one_sided_label_smoothing(NS, real_label=real_label)
     gan = game(
         loss=top_k(pair, share=share, decay=decay),

@@ -51,7 +51,7 @@ PAIR = LossPair(
 
 
 def showing(**options):
-    """Returns a game whose critic's metrics are the samples before and after the views."""
+    """Returns a system whose critic's metrics are the samples before and after the views."""
     return game(loss=PAIR, critic=Mirror(), regularizers={"show": SHOW}, **options)
 
 
