@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxgan.errors import SetupError
-from jaxgan.metrics.checks import check_at_least, check_features, check_labels
+from jaxgan.metrics.feature_checks import check_at_least, check_features, check_labels
 from jaxgan.metrics.moments import Moments, covariance, from_features
 
 ArrayLike = jax.Array | np.ndarray

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxgan.errors import SetupError
-from jaxgan.metrics.checks import check_at_least, check_features
+from jaxgan.metrics.feature_checks import check_at_least, check_features
 
 ArrayLike = jax.Array | np.ndarray
 

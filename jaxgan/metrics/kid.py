@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from jaxgan.errors import SetupError
-from jaxgan.metrics.checks import check_at_least, check_features
+from jaxgan.metrics.feature_checks import check_at_least, check_features
 
 ArrayLike = jax.Array | np.ndarray
 
@@ -75,7 +75,7 @@ def kernel_inception_distance(
       Mean and standard deviation over subsets.
 
     Raises:
-      SetupError: The features are invalid (see :func:`jaxgan.metrics.checks.check_features`), or a set is
+      SetupError: The features are invalid (see :mod:`jaxgan.metrics.feature_checks`), or a set is
         smaller than a subset.
 
     References:

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan.errors import SetupError
-from jaxgan.metrics.checks import check_features
+from jaxgan.metrics.feature_checks import check_features
 
 Array = jax.Array
 ArrayLike = jax.Array | np.ndarray

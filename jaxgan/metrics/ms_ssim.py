@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan.errors import SetupError
-from jaxgan.metrics.checks import check_at_least, check_labels, check_rows
+from jaxgan.metrics.feature_checks import check_at_least, check_labels, check_rows
 
 Array = jax.Array
 ArrayLike = jax.Array | np.ndarray

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxgan.metrics.checks import check_features
 from jaxgan.metrics.distances import centre_of, slices, tiles
+from jaxgan.metrics.feature_checks import check_features
 
 ArrayLike = jax.Array | np.ndarray
 
@@ -37,7 +37,7 @@ def nearest(queries: ArrayLike, train: ArrayLike) -> Neighbours:
       Distances and indices.
 
     Raises:
-      SetupError: The samples are invalid, see :func:`jaxgan.metrics.checks.check_features`.
+      SetupError: The samples are invalid, see :mod:`jaxgan.metrics.feature_checks`.
     """
     queries, train = check_features(least=1, queries=queries, train=train)
     centre = centre_of(train)
@@ -92,7 +92,7 @@ def data_copying(train: ArrayLike, held_out: ArrayLike, fake: ArrayLike) -> Copy
       The share, its z, and the neighbours of the fakes.
 
     Raises:
-      SetupError: The samples are invalid, see :func:`jaxgan.metrics.checks.check_features`.
+      SetupError: The samples are invalid, see :mod:`jaxgan.metrics.feature_checks`.
 
     References:
       Meehan et al., 2020, section 3.1, https://arxiv.org/abs/2004.05675

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 
 from jaxgan.errors import SetupError
-from jaxgan.metrics.checks import check_features
 from jaxgan.metrics.distances import centre_of, tiles
+from jaxgan.metrics.feature_checks import check_features
 
 ArrayLike = jax.Array | np.ndarray
 
@@ -44,7 +44,7 @@ def parzen_densities(samples: ArrayLike, points: ArrayLike, sigmas: Sequence[flo
       Log-densities (S, M), float64, in nats.
 
     Raises:
-      SetupError: The samples are invalid, see :func:`jaxgan.metrics.checks.check_features`.
+      SetupError: The samples are invalid, see :mod:`jaxgan.metrics.feature_checks`.
     """
     samples, points = check_features(least=1, samples=samples, points=points)
     widths = np.asarray(sigmas, np.float64)
@@ -80,7 +80,7 @@ def parzen_log_likelihood(
       The mean, its standard error, and the chosen σ.
 
     Raises:
-      SetupError: The samples are invalid, see :func:`jaxgan.metrics.checks.check_features`, or a width is
+      SetupError: The samples are invalid, see :mod:`jaxgan.metrics.feature_checks`, or a width is
         not above 0.
 
     Warns:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxgan.errors import SetupError, unknown
-from jaxgan.metrics.checks import check_at_least, check_rows
+from jaxgan.metrics.feature_checks import check_at_least, check_rows
 
 ArrayLike = jax.Array | np.ndarray
 

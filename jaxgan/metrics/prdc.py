@@ -6,8 +6,8 @@ import jax
 import numpy as np
 
 from jaxgan.errors import SetupError
-from jaxgan.metrics.checks import check_at_least, check_features
 from jaxgan.metrics.distances import centre_of, rounding, tiles
+from jaxgan.metrics.feature_checks import check_at_least, check_features
 
 ArrayLike = jax.Array | np.ndarray
 
@@ -64,7 +64,7 @@ def precision_recall_density_coverage(real: ArrayLike, fake: ArrayLike, *, k: in
       The four scores.
 
     Raises:
-      SetupError: The features are invalid (see :func:`jaxgan.metrics.checks.check_features`), or a set has
+      SetupError: The features are invalid (see :mod:`jaxgan.metrics.feature_checks`), or a set has
         no k-th neighbour.
 
     References:

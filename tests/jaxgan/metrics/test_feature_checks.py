@@ -6,7 +6,7 @@ import pytest
 
 from jaxgan.errors import SetupError
 from jaxgan.metrics import frechet, inception_score, kid, moments, neighbours, parzen, prdc
-from jaxgan.metrics.checks import check_features
+from jaxgan.metrics.feature_checks import check_features
 
 LABELS = np.arange(20) % 2
 GOOD = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
