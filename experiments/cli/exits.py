@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from absl import logging
 
-from experiments.cli import compilations, interrupts
+from experiments.cli import compilation_cache, interrupts
 from jaxgan import host
 from jaxgan.errors import SetupError
 
@@ -40,7 +40,7 @@ def call(main: Callable[[list[str]], None]) -> NoReturn:
     """
     logging.set_verbosity(logging.ERROR)  # the warnings of libraries would hide the command's own output
     host.keep_freed_memory()
-    compilations.keep()
+    compilation_cache.keep()
     signal.signal(signal.SIGTERM, lambda *_: fail(143, "terminated"))
     try:
         main(sys.argv)

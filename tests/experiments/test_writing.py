@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments import run
-from experiments.cli import exits
+from experiments.cli import exits, interrupts
 from experiments.pages import page
 from experiments.training import sweep_results, workdir
 from jaxgan.metrics import inception_backbone
@@ -82,3 +83,14 @@ def test_system_errors_are_reported_in_one_line(number, status, tmp_path, capsys
     assert error.count("\n") == 1
     assert f"{os.strerror(number)}: '{tmp_path}/run/.config.json." in error
     assert not list((tmp_path / "run").iterdir())
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_a_signal_stopped_has_a_status_of_its_own(signum, capsys):
+    def stopped(argv):
+        raise interrupts.Stopped(signum, saved="3 of 4 answers saved")
+
+    with pytest.raises(SystemExit) as exit_:
+        exits.call(stopped)
+    assert exit_.value.code == {signal.SIGINT: 130, signal.SIGTERM: 143}[signum]
+    assert capsys.readouterr().err == f"stopped by {signum.name}, 3 of 4 answers saved\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from experiments.cli import compilations
+from experiments.cli import compilation_cache
 from tests.commands import environment, execute
 
 
@@ -74,7 +74,7 @@ def test_the_users_own_folder_comes_first(settings, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for theirs in ("/somewhere", ""):
         jax.config.update("jax_compilation_cache_dir", theirs)
-        compilations.keep()
+        compilation_cache.keep()
         assert jax.config.jax_compilation_cache_dir == theirs
     assert not list(tmp_path.iterdir())
 
@@ -84,10 +84,10 @@ def test_a_folder_that_others_may_write_to_is_not_used(settings, monkeypatch, tm
     jax.config.update("jax_compilation_cache_dir", None)
     (tmp_path / "jaxgan").mkdir()
     (tmp_path / "jaxgan").chmod(0o770)
-    compilations.keep()
+    compilation_cache.keep()
     assert jax.config.jax_compilation_cache_dir is None
     (tmp_path / "jaxgan").chmod(0o755)
-    compilations.keep()
+    compilation_cache.keep()
     assert Path(jax.config.jax_compilation_cache_dir).parent == tmp_path / "jaxgan"
 
 
@@ -95,7 +95,7 @@ def test_nothing_is_printed_if_no_folder_can_be_made(settings, monkeypatch, tmp_
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     jax.config.update("jax_compilation_cache_dir", None)
     (tmp_path / "jaxgan").write_text("a file")
-    compilations.keep()
+    compilation_cache.keep()
     assert jax.config.jax_compilation_cache_dir is None
     assert capfd.readouterr() == ("", "")
 
@@ -103,13 +103,13 @@ def test_nothing_is_printed_if_no_folder_can_be_made(settings, monkeypatch, tmp_
 def test_the_cache_is_limited_and_unfinished_programs_are_removed(settings, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     jax.config.update("jax_compilation_cache_dir", None)
-    compilations.keep()
-    assert jax.config.jax_compilation_cache_max_size == compilations.MAX_BYTES
+    compilation_cache.keep()
+    assert jax.config.jax_compilation_cache_max_size == compilation_cache.MAX_BYTES
     folder = Path(jax.config.jax_compilation_cache_dir)
     for name in ("whole-cache", "whole-atime", "unfinished-cache"):
         (folder / name).write_bytes(b"")
     jax.config.update("jax_compilation_cache_dir", None)
-    compilations.keep()
+    compilation_cache.keep()
     assert {path.name for path in folder.iterdir()} == {"whole-cache", "whole-atime"}
 
 
@@ -117,9 +117,9 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import jax
-from experiments.cli import compilations
-compilations.MAX_BYTES = int(sys.argv[1])
-compilations.keep()
+from experiments.cli import compilation_cache
+compilation_cache.MAX_BYTES = int(sys.argv[1])
+compilation_cache.keep()
 for i in range(20):
     jax.jit(lambda x: x + i).lower(1.0).compile()
 files = list(Path(jax.config.jax_compilation_cache_dir).glob("*-cache"))
