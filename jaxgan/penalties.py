@@ -14,7 +14,9 @@ A key is either a single PRNG key or one key per sample (:func:`jaxgan.latents.r
 sample, the result does not depend on how the batch is split over devices.
 """
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import chex
 import jax
@@ -160,10 +162,24 @@ def r2_penalty(critic_fn: CriticFn, fake: Array) -> Array:
     return 0.5 * jnp.mean(_squared_norms(critic_fn, fake))
 
 
+def _with_all_inputs(penalty: Callable[..., Array], *taken: str) -> Callable[..., Array]:
+    """Adapts a penalty that takes some of ``real``, ``fake`` and ``key`` to be called with all three.
+
+    The adapted penalty keeps the signature of the original, which declares its hyper-parameters.
+    """
+
+    @functools.wraps(penalty)
+    def adapted(critic_fn: CriticFn, real: Array, fake: Array, key: Array, **hyper: Any) -> Array:
+        inputs = {"real": real, "fake": fake, "key": key}
+        return penalty(critic_fn, *(inputs[name] for name in taken), **hyper)
+
+    return adapted
+
+
 # Penalties by name, all with the arguments (critic_fn, real, fake, key, **hyper-parameters).
 PENALTIES: dict[str, Callable[..., Array]] = {
     "gradient_penalty": gradient_penalty,
-    "dragan": lambda critic_fn, real, fake, key, **hyper: dragan_penalty(critic_fn, real, key, **hyper),
-    "r1": lambda critic_fn, real, fake, key: r1_penalty(critic_fn, real),
-    "r2": lambda critic_fn, real, fake, key: r2_penalty(critic_fn, fake),
+    "dragan": _with_all_inputs(dragan_penalty, "real", "key"),
+    "r1": _with_all_inputs(r1_penalty, "real"),
+    "r2": _with_all_inputs(r2_penalty, "fake"),
 }

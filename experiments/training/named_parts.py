@@ -34,10 +34,7 @@ PARALLEL = ("jit", "pmap")
 # The signature of each function declares which fields the section of that name has.
 PATH_LENGTH = "path_length"  # The only penalty on the generator.
 PENALTIES: Mapping[str, Callable[..., Any]] = {
-    "gradient_penalty": penalties.gradient_penalty,
-    "dragan": penalties.dragan_penalty,
-    "r1": penalties.r1_penalty,
-    "r2": penalties.r2_penalty,
+    **penalties.PENALTIES,
     PATH_LENGTH: regularizers.path_length,
 }
 AUGMENTATIONS: Mapping[str, Callable[..., Any]] = {"instance_noise": noise.instance_noise}
