@@ -179,7 +179,7 @@ def transport(p: ArrayLike, q: ArrayLike, cost: ArrayLike) -> Transport:
     columns = kron(np.ones((1, len(p))), eye_array(len(q)))
     # The solver's tolerances are absolute, so we scale the masses to about 1 and the costs to at most 1. A
     # power of two scales the costs without rounding.
-    unit = 2.0 ** math.frexp(float(np.abs(cost).max()))[1]
+    unit = math.ldexp(1.0, min(math.frexp(float(np.abs(cost).max()))[1], 1023))
     result = linprog(
         cost.ravel() / unit,
         A_eq=vstack([rows, columns]).tocsr(),
