@@ -6,8 +6,6 @@ from typing import Any
 from experiments.dry_run import compilation, costs, tpu
 from experiments.training import workdir
 
-PyTree = Any
-
 NUM_DEAREST = 20
 NOTE = "the compiler's estimate, not a measurement; collectives and copies between memories have none"
 

@@ -15,7 +15,6 @@ from jaxgan.state import TrainState
 
 Array = jax.Array
 PyTree = Any
-Apply = Callable[[Array], Mapping[str, Array]]
 
 SHAPE = (28, 28, 1)
 CHUNK = 1000  # number of test images per call
