@@ -135,7 +135,7 @@ def build(
     >>> abs(float(optax.apply_updates(params, updates)["w"])) <= 0.01
     True
     """
-    if name not in OPTIMIZERS:
+    if not isinstance(name, str) or name not in OPTIMIZERS:
         raise unknown("optimizer", name, OPTIMIZERS)
     make = OPTIMIZERS[name]
     parameters = inspect.signature(make).parameters

@@ -66,6 +66,23 @@ def kind(given: str) -> str:
     raise SetupError(f"{given} holds the weights of another network: {_HOW}")
 
 
+def check_file(given: str) -> None:
+    """Reads a weight file as a whole, if one is given, and checks its hash.
+
+    Args:
+      given: Name ``classifier-DATASET`` or path of a weight file.
+
+    Raises:
+      SetupError: The file cannot be read or is damaged.
+    """
+    if dataset_of(given) is not None:
+        return
+    try:
+        weights.decode(Path(given).read_bytes())
+    except (OSError, ValueError) as error:
+        raise SetupError(f"{given} is damaged: {error}; {_HOW}") from error
+
+
 def open_backbone(given: str, data: Mapping[str, Any]) -> Backbone:
     """Opens a network by ``classifier-DATASET`` or from a weight file.
 

@@ -193,6 +193,7 @@ def score_images(
     fields: dict[str, Any] = {"name": "statistics", "channels": values["data.channels"].value or 3}
     if not statistics:
         fields = data_flags.data_fields(config.data if config else {}, values)
+        data.open_spec(**fields)  # refuses wrong fields before a network is opened or trained
     elif config:
         fields = config.data.to_dict()
     given = values.backbone or backbones.default(fields["name"])

@@ -26,7 +26,7 @@ from experiments.scoring import (
     own_measures,
 )
 from experiments.training import build, derived, sampling, workdir
-from jaxgan import checkpoint, data
+from jaxgan import checkpoint, data, hyper
 from jaxgan.errors import SetupError, unknown
 from jaxgan.state import GANState
 from jaxgan.steps import GAN, Measure
@@ -57,7 +57,10 @@ def check(config: ConfigDict) -> None:
                 f"the config has no field score.{name}: its section score needs {', '.join(fields)}"
             )
     for name, least in (("every", 1), ("num", 2)):
-        if name in fields and config.score[name] < least:
+        if name not in fields:
+            continue
+        hyper.check_value(f"score.{name}", config.score[name], hyper.kind_of(hyper.Whole))
+        if config.score[name] < least:
             raise SetupError(f"config field score.{name} is {config.score[name]}: give at least {least}")
     if own:
         data.open_spec(**_scored_data(config))
@@ -82,6 +85,7 @@ def check(config: ConfigDict) -> None:
 
 def _measure(config: ConfigDict) -> Measure | None:
     """Returns the system's own measure that ``score.metric`` names; None if it is another metric."""
+    hyper.check_value("score.metric", config.score.get("metric", ""), hyper.kind_of(hyper.Text))
     return build.build(config).measures.get(config.score.get("metric"))
 
 
@@ -116,6 +120,7 @@ def _check_backbone(config: ConfigDict, spec: data.Spec) -> None:
         raise SetupError(f"config field score.backbone is {given!r}: give a file or classifier-DATASET")
     try:
         kind = backbones.kind(given)
+        backbones.check_file(given)  # A run that fails later would leave its work directory behind.
     except SetupError as error:
         raise SetupError(f"config field score.backbone: {error}") from error
     if metric != IMAGE_METRICS[kind]:

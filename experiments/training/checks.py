@@ -146,7 +146,11 @@ def check_stages(config: ConfigDict) -> None:
                 " it out"
             )
         for name in fields:
+            if not isinstance(name, str):
+                raise SetupError(f"config field stages: stage {number} has a field {name!r}: give a name")
             section = name.partition(".")[0]
+            if any(name.startswith(f"{field}.") and value != {} for field, value in known.items()):
+                raise unknown(f"field of stage {number}", name, known)  # below a field that is no section
             if section in OF_THE_RUN:
                 raise SetupError(
                     f"config field stages: stage {number} has a {name}, which is the whole run's: leave it"

@@ -82,7 +82,7 @@ def check_models(config: ConfigDict, factory: Factory, spec: data.Spec) -> None:
 def _check_network(config: ConfigDict, role: str, spec: data.Spec) -> None:
     values = config.models[role]
     name = values.family
-    if name not in FAMILIES:
+    if not isinstance(name, str) or name not in FAMILIES:
         raise unknown(f"models.{role}.family", name, FAMILIES)
     if role not in FAMILIES[name]:
         having = [family for family, networks in FAMILIES.items() if role in networks]
@@ -227,7 +227,7 @@ def check_pool(config: ConfigDict, factory: Factory) -> None:
         return
     _check_taken(config, factory, "pool", "pool", config.pool)
     name = config.pool.get("name")
-    if name not in named_parts.POOLS:
+    if not isinstance(name, str) or name not in named_parts.POOLS:
         raise unknown("pool.name", name, named_parts.POOLS)
     hyper.check_fields("pool", config.pool, named_parts.POOLS[name], extra=("name",))
 

@@ -53,7 +53,12 @@ def sweep_config(points: Sequence[sweep_points.Point], seeds: int) -> ConfigDict
       SetupError: The config of a point is invalid or asks for pmap.
     """
     for point in points:
-        checks.check_all(point.config)
+        try:
+            checks.check_all(point.config)
+        except SetupError as error:
+            if len(points) == 1:
+                raise
+            raise SetupError(f"the sweep's point {point.labels} cannot be trained: {error}") from error
         if point.config.get("parallel", "jit") == "pmap":
             raise SetupError("config field parallel is 'pmap': a sweep maps its members itself, give jit")
     listed = {str(i): {"labels": point.labels, "config": point.config} for i, point in enumerate(points)}

@@ -21,7 +21,8 @@ TFDS = "tfds/"  # Prefix of the names of TensorFlow Datasets.
 
 def check_name(name: str) -> None:
     """Raises SetupError if there can be no source of this name; nothing is opened."""
-    if not name.startswith(TFDS) and name not in SOURCES and name not in PROBLEMS:
+    is_text = isinstance(name, str)
+    if not is_text or not (name.startswith(TFDS) or name in SOURCES or name in PROBLEMS):
         raise unknown("data.name", name, [*SOURCES, *PROBLEMS, f"{TFDS}DATASET"])
 
 
@@ -41,8 +42,9 @@ def open_source(name: str, **fields: Any) -> Source:
         Datasets.
       **fields: The other fields of ``config.data``, which are the parameters of the function that opens
         the source, such as ``from_folder`` or ``ring``. The source ``zipped`` takes ``paired``, and a
-        section for each of its parts with the ``name`` and the fields of a source. A field that is None is
-        not given. Every source accepts ``seed``, which belongs to the run, and an empty ``path``.
+        section for each of its parts with the ``name`` and the fields of a source. A ``path``, ``split``,
+        ``size``, ``channels`` or ``skip_bad`` that is None is not given. Every source accepts ``seed``,
+        which belongs to the run, and an empty ``path``.
 
     Returns:
       The source.
@@ -139,10 +141,10 @@ def _call(function: Callable[..., T], name: str, fields: Mapping[str, Any]) -> T
 
 def _is_paired(fields: Mapping[str, Any]) -> bool:
     """Returns the field ``paired`` of the source ``zipped``."""
-    paired = fields.get("paired")
-    if paired is not None and not isinstance(paired, bool):
+    paired = fields.get("paired", False)
+    if not isinstance(paired, bool):
         raise SetupError(f"data.paired is {paired!r}: give True or False")
-    return bool(paired)
+    return paired
 
 
 def _open_parts(function: Callable[..., T], fields: Mapping[str, Any]) -> dict[str, T]:

@@ -8,6 +8,8 @@ from jaxgan.errors import unknown
 # A config may inherit these fields from a config of another source. Every source accepts them with these
 # values, which have no effect.
 IDLE: Mapping[str, Any] = {"path": "", "skip_bad": False}
+# These fields are not given if they are None. The source itself refuses any other field that is None.
+OPTIONAL = (*IDLE, "split", "size", "channels")
 
 
 def is_idle(field: str, value: Any) -> bool:
@@ -15,7 +17,9 @@ def is_idle(field: str, value: Any) -> bool:
 
     The field ``seed`` is accepted with any value because it belongs to the run and not to the source.
     """
-    return value is None or field == "seed" or (field in IDLE and value == IDLE[field])
+    if value is None:
+        return field in (*OPTIONAL, "seed")
+    return field == "seed" or (field in IDLE and value == IDLE[field])
 
 
 def given_fields(name: str, fields: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
@@ -23,7 +27,7 @@ def given_fields(name: str, fields: Mapping[str, Any], known: Iterable[str]) -> 
 
     Args:
       name: Name of the source.
-      fields: Fields of ``config.data``. A field that is None is not given.
+      fields: Fields of ``config.data``. A field of ``OPTIONAL`` that is None is not given.
       known: Names of the fields that the source takes.
 
     Returns:
@@ -36,4 +40,8 @@ def given_fields(name: str, fields: Mapping[str, Any], known: Iterable[str]) -> 
     for field, value in fields.items():
         if field not in known and not is_idle(field, value):
             raise unknown(f"data field of {name}", field, known)
-    return {field: fields[field] for field in known if fields.get(field) is not None}
+    return {
+        field: fields[field]
+        for field in known
+        if field in fields and (fields[field] is not None or field not in OPTIONAL)
+    }

@@ -460,6 +460,9 @@ def test_a_config_may_name_a_written_file(cache, content, tmp_path):
     file.write_bytes(content[:100])
     with pytest.raises(SetupError, match=r"score\.backbone: .*mine\.safetensors is no file of a network's"):
         tracking.check(config)
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(SetupError, match=r"score\.backbone: .*mine\.safetensors is damaged: .*hash to"):
+        tracking.check(config)
 
 
 def changed(content, *, tensors=None, **facts):

@@ -427,6 +427,11 @@ def test_what_cannot_be_scored(network, run, monkeypatch, flags, message):
     assert re.search(message, refused(run, *given))
 
 
+def test_wrong_fields_of_the_data_are_refused_before_the_network_is_opened(run):
+    error = refused(run, f"--workdir={run}", "--data.path=x", opened=False)
+    assert "unknown data field of digits 'path'" in error
+
+
 def noise_png():
     file = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)).save(file, "PNG")

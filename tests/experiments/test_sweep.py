@@ -240,6 +240,21 @@ def test_a_config_that_fails_only_in_a_step_is_refused_before_any_training(confi
     assert not (tmp_path / "out").exists()
 
 
+def test_a_point_whose_network_does_not_fit_is_named(config, tmp_path):
+    loaded(
+        config,
+        "def sweep(add):\n"
+        "    add({'n_critic': 1}, name='sound')\n"
+        "    add({'models.critic.family': 'dcgan'}, name='broken')",
+    )
+    path = f"--config={config.parent}/other.py"
+    with pytest.raises(
+        SetupError, match=r"point \{'name': 'broken'\} cannot be trained: models.critic.family"
+    ):
+        main(sweep, path, "--seeds=2", f"--workdir={tmp_path}/out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_points_get_copies_of_a_section_that_they_share(config):
     text = """
 from ml_collections import ConfigDict

@@ -210,6 +210,18 @@ def test_more_is_better_for_some(config, tmp_path):
     [
         ("gan_gaussians", {"every": 0, "metric": "w1"}, "score.every is 0"),
         ("gan_gaussians", {"every": 2}, "no field score.metric"),
+        ("gan_gaussians", {"every": "x", "metric": "w1"}, "score.every is 'x': give a whole number"),
+        ("gan_gaussians", {"every": 2.5, "metric": "w1"}, "score.every is 2.5: give a whole number"),
+        (
+            "gan_gaussians",
+            {"every": 2, "metric": ["w1"]},
+            r"score.metric is \['w1'\]: give a name",
+        ),
+        (
+            "dcgan_mnist",
+            {"every": 2, "metric": "fcd", "num": ()},
+            r"score.num is \(\): give a whole number",
+        ),
         ("gan_gaussians", {"every": 2, "metric": "w2"}, "unknown score.metric 'w2': did you mean 'w1'"),
         ("gan_gaussians", {"every": 2, "metric": "w1", "num": 5}, "unknown score field 'num'"),
         ("dcgan_mnist", {"every": 2, "metric": "w1", "num": 5}, "unknown score.metric 'w1'.*fcd"),

@@ -242,18 +242,32 @@ def test_a_field_that_a_source_does_not_take_is_refused(function, fields, messag
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_field_that_asks_for_nothing_is_accepted(kind, folder):
     fields = options(kind, folder)
-    idle = {"siz": None, "skip_bad": False, "seed": 3, "path": "", **fields}
+    idle = {"split": None, "skip_bad": False, "seed": 3, "path": "", **fields}
     assert data.open_spec(**idle) == data.open_spec(**fields)
     assert data.open_source(**idle).spec == data.open_spec(**fields)
     assert set(data.open_conditions(**idle)(jax.random.key(0), np.arange(2))) >= {"row"}
 
 
-def test_a_field_that_is_none_has_its_default():
+def test_an_optional_field_that_is_none_has_its_default():
     assert data.open_source("digits", size=None, channels=None).shape == (28, 28, 1)
-    assert data.open_spec(**RING, std=None) == data.open_spec(**RING)
-    assert data.open_spec(name="zipped", a=RING, b=None, paired=None).fields.keys() == {"a", "row"}
     with pytest.raises(SetupError, match=r"no field data\.size"):
         data.open_spec("folder", size=None, channels=3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({**RING, "std": None}, "std is None: give a positive number"),
+        ({**RING, "siz": None}, "unknown data field of ring 'siz'"),
+        ({"name": "zipped", "a": RING, "b": None}, "data.b is None: give a part's fields"),
+        ({"name": "zipped", "a": RING, "paired": None}, "data.paired is None: give True or False"),
+        ({"name": "zipped", "a": {"name": 3}}, "data.a: unknown data.name '3'"),
+    ],
+)
+def test_other_fields_that_are_none_are_refused(fields, message):
+    for function in (data.open_spec, data.open_source, data.open_conditions):
+        with pytest.raises(SetupError, match=message):
+            function(**fields)
 
 
 CONFIG = """

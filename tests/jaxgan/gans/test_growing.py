@@ -238,6 +238,8 @@ def test_stages_that_do_not_fit_are_refused_in_a_line(config_file):
         ),
         (({"until": 6}, {"until": 9, "carry": "grow"}), "the last stage ends at step 9, num_steps is 12"),
         (({"until": 12, "carry": "grow"},), "stage 0 has a carry 'grow', but no stage comes before it"),
+        (({"until": 12, "gan.loss.x": 3},), "unknown field of stage 0 'gan.loss.x'"),
+        (({"until": 12, 3: 8},), "stage 0 has a field 3: give a name"),
         (({"until": 12, "data.sise": 8},), "unknown field of stage 0 'data.sise'"),
     ):
         with config.unlocked():
