@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiments import run, sample, sweep
 from experiments.cli import config_files
@@ -216,6 +217,13 @@ def test_the_first_stage_is_sampled_by_its_own_networks(whole, tmp_path):
     # A checkpoint holds the state of the stage that trained it.
     assert [stage_of([6, 12], step) for step in (0, 6, 7)] == [0, 0, 1]
     assert main(sample, f"--workdir={whole}", "--num=4", f"--out={tmp_path}/grid.png") == 0
+
+
+@pytest.mark.slow
+def test_each_stage_draws_images_of_its_own_size(whole):
+    sides = {step: Image.open(whole / "samples" / f"{step}.png").width for step in (0, 6, 7, 12)}
+    # A grid of 8 × 8 enlarges images of 8 and of 16 pixels to 56 and to 48 pixels, with gaps of 2 pixels.
+    assert sides == {0: 466, 6: 466, 7: 402, 12: 402}
 
 
 @pytest.mark.slow
