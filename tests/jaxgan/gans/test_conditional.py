@@ -66,8 +66,12 @@ def test_the_logit_is_the_projection(begun):
     logits, sown = critic.apply(variables, x, labels, False, mutable=["intermediates"])
     phi = np.asarray(sown["intermediates"]["features"][0], np.float64)
     params, spectra = state.critic.params, state.critic.model_state["spectral"]
-    table = np.asarray(params["Embed_0"]["kernel"], np.float64) / float(spectra["Embed_0"]["sigma"])
-    psi = np.asarray(params["Dense_0"]["kernel"], np.float64)[:, 0] / float(spectra["Dense_0"]["sigma"])
+
+    def normalised(name):
+        matrix = np.asarray(params[name]["kernel"], np.float64)
+        return matrix / np.linalg.norm(matrix @ np.asarray(spectra[name]["u"], np.float64))
+
+    table, psi = normalised("Embed_0"), normalised("Dense_0")[:, 0]
     expected = phi @ psi + float(params["Dense_0"]["bias"][0]) + np.sum(table[labels] * phi, 1)
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)
 
