@@ -29,4 +29,7 @@ def get_config(labels: str = "real") -> ConfigDict:
     for role in ("generator", "critic"):
         config.models[role] = {"family": "projection", "width": 32, "kernel_size": 4}
     config.data.shuffled_labels = labels == "shuffled"
+    config.data.label_distribution = (
+        "uniform"  # Labels of the fakes; "data" draws them as often as the data.
+    )
     return config
