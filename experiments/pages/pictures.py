@@ -70,8 +70,8 @@ def named_rows(samples: np.ndarray, names: Sequence[str]) -> np.ndarray:
     margin = Image.new("RGB", (width, height), "white")
     draw, top = ImageDraw.Draw(margin), 0
     for name, sheet in zip(shown, sheets, strict=True):
-        # The name stands at the middle of the first row of images of its class.
-        draw.text((width - MARGIN, top + line / 2), name, fill="black", font=font, anchor="rm")
+        middle = top + len(sheet) / 2
+        draw.text((width - MARGIN, middle), name, fill="black", font=font, anchor="rm")
         top += len(sheet)
     return np.concatenate([np.asarray(margin), np.concatenate(sheets)], axis=1)
 

@@ -201,7 +201,9 @@ def score_images(
     given = values.backbone or backbones.default(fields["name"])
     kind = backbones.kind(given)
     conditional = config is not None and "labels" in build.build(config).reads
-    names = named or image_metrics.usual(kind, statistics=statistics, conditional=conditional)
+    # Only the dataset's own network is known to have the classes of the labels.
+    by_class = conditional and not values.backbone
+    names = named or image_metrics.usual(kind, statistics=statistics, by_class=by_class)
     image_metrics.check_metrics(
         names,
         kind,
@@ -250,11 +252,11 @@ def score_images(
         for each in said:
             print(f"warning: {each.message}", file=sys.stderr)
         receipt = {**common, "generated": made, "scored": images.facts, "versions": versions}
-        by_class = {
+        of_classes = {
             name: {classes[label] if label < len(classes) else str(label): x for label, x in found.items()}
             for name, found in by_label.items()
         }
-        made_now.append({"name": called, "scores": scores, "by_class": by_class, "receipt": receipt})
+        made_now.append({"name": called, "scores": scores, "by_class": of_classes, "receipt": receipt})
     return made_now
 
 

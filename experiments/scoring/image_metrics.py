@@ -232,18 +232,18 @@ def _needs_images(name: str) -> bool:
     return METRICS[name].needs not in ((), ("logits",))
 
 
-def usual(kind: str, *, statistics: bool, conditional: bool = False) -> list[str]:
+def usual(kind: str, *, statistics: bool, by_class: bool = False) -> list[str]:
     """Returns the names of the scores that are computed if none are named.
 
     Args:
       kind: Kind of the network, ``inception`` or ``classifier``.
       statistics: Whether the reference is a file of statistics instead of images.
-      conditional: Whether the samples are those of a system that reads labels.
+      by_class: Whether the samples have labels that are classes of the network.
     """
     return [
         name
         for name in possible(kind)
-        if (METRICS[name].usual or (conditional and name == "class_accuracy"))
+        if (METRICS[name].usual or (by_class and name == "class_accuracy"))
         and not (statistics and _needs_images(name))
     ]
 

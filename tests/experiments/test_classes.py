@@ -1,5 +1,7 @@
 """Tests of the commands on runs with labels and with codes: samples, pictures and scores by class."""
 
+import base64
+import io
 import json
 import re
 import sys
@@ -8,13 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from PIL import Image
 
-from experiments import evaluate, sample
+from experiments import evaluate, sample, sweep
 from experiments import run as train
 from experiments.cli import exits
 from experiments.pages import pictures
-from experiments.scoring import backbones, receipts
+from experiments.scoring import backbones, member_scores, receipts
 from experiments.training import restore
 from jaxgan import data
 from jaxgan.metrics.backbone import Backbone
@@ -80,11 +83,39 @@ def coded(tmp_path_factory):
     return trained(folder, "dcgan_mnist", flag, more=more), flag
 
 
-def drawn(directory, labels, rows):
+def drawn(directory, labels, rows, key=None):
     """Draws samples of given labels without the code of the command."""
     run = restore.restore(directory)
     conditions = {"row": jnp.asarray(rows), "labels": jnp.asarray(labels)}
-    return np.asarray(jax.jit(run.gan.sample)(run.state, jax.random.key(0), conditions))
+    return np.asarray(
+        jax.jit(run.gan.sample)(run.state, jax.random.key(0) if key is None else key, conditions)
+    )
+
+
+def test_samples_of_sweeps_are_by_class(labelled):
+    run = restore.restore(labelled)
+    config = ConfigDict(run.config)
+    config.data.seed = 5
+    members = jax.tree.map(lambda *x: jnp.stack(x), run.state, run.state)
+    source = data.open_source(**run.config.data)
+    samples = member_scores.draw(run.gan, source, config)(members)
+    labels, rows = np.repeat(np.arange(10), 8), np.tile(np.arange(8), 10)
+    key = jax.random.fold_in(jax.random.key(5), member_scores.SAMPLE_KEY)
+    expected = drawn(labelled, labels, rows, key)
+    np.testing.assert_allclose(samples, [expected] * 2, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_sweep_names_the_classes_of_its_samples(tmp_path):
+    (tmp_path / "config.py").write_text(SMALL.format(base="projection_mnist", more="pass"))
+    assert main(sweep, f"--config={tmp_path}/config.py", "--seeds=2", f"--workdir={tmp_path}/run") == 0
+    done = json.loads((tmp_path / "run" / "groups" / "0" / "done.json").read_text())
+    assert done["class_names"] == [str(k) for k in range(10)]
+    encoded = re.findall(
+        r'src="data:image/png;base64,([^"]+)"', (tmp_path / "run" / "report.html").read_text()
+    )
+    sizes = {Image.open(io.BytesIO(base64.b64decode(picture))).size[::-1] for picture in encoded}
+    assert pictures.named_rows(np.zeros((80, 28, 28, 1)), done["class_names"]).shape[:2] in sizes
 
 
 @pytest.mark.parametrize(

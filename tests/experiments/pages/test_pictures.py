@@ -46,9 +46,11 @@ def test_the_name_of_a_class_stands_at_the_left_of_its_images(names):
     margin, shown = np.split(sheet, [sheet.shape[1] - stacked.shape[1]], axis=1)
     np.testing.assert_array_equal(shown, stacked)
     assert margin.shape[1] < 400  # A long name is shortened.
-    for k in range(len(names)):
-        top = k * len(pictures.grid(images[:1]))
-        assert (margin[top + 10 : top + 50] < 128).any()  # There is a name beside the first row of images.
+    for block in np.split(margin, len(names)):
+        # Each name stands at the middle of the images of its class.
+        height = len(block)
+        assert (block[height // 2 - 10 : height // 2 + 10] < 128).any()
+        assert (block[: height // 2 - 20] == 255).all()
     assert (margin[:, : pictures.MARGIN - 1] == 255).all()  # No name is cut off.
 
 
