@@ -29,4 +29,5 @@ def get_config(labels: str = "real") -> ConfigDict:
         network.family, network.labels = "conditional_dcgan", "one_hot"
     del config.models.generator.norm  # The generator always has batch normalisation.
     config.data.shuffled_labels = labels == "shuffled"
+    config.data.label_distribution = "uniform"  # "data" requests labels as often as the data has them
     return config

@@ -54,6 +54,10 @@ def build(config: ConfigDict) -> GAN:
         if name not in ("name", "loss"):
             arguments[name] = schedules.build(derived.as_builtin(value), f"gan.{name}")
     gan = _with_gan_remedies(config, factory(**arguments))
+    if "labels" in gan.reads and spec.classes is None:
+        raise SetupError(
+            f"gan.name {config.gan.name} needs labels, {derived.without_classes(config, spec)}"
+        )
     # Computing the shapes of the state finds networks that cannot be built before any data is opened.
     state = jax.eval_shape(initializer(config, gan))
     steps.check_accumulate(gan, state, config.batch_size, config.get("accumulate", 1), passes.MIXING)

@@ -10,7 +10,7 @@ from jaxgan.data.combine import zipped, zipped_conditions, zipped_spec
 from jaxgan.data.fields import given_fields, is_idle
 from jaxgan.data.folder import folder_spec, from_folder
 from jaxgan.data.problems.sampled import PROBLEMS, from_problem, make_problem
-from jaxgan.data.source import Conditions, Source, Spec, make_conditions, make_spec
+from jaxgan.data.source import Conditions, Source, Spec, make_conditions, make_spec, with_label_distribution
 from jaxgan.data.tfds import from_tfds, tfds_spec
 from jaxgan.errors import SetupError, unknown
 
@@ -26,7 +26,7 @@ def check_name(name: str) -> None:
 
 
 def fields_of(name: str) -> tuple[str, ...]:
-    """Returns the names of the fields that a source takes, apart from the parts of ``zipped``."""
+    """Returns the names of the fields that say what a source holds, apart from the parts of ``zipped``."""
     check_name(name)
     if name == "zipped":
         return ("paired",)
@@ -42,7 +42,8 @@ def open_source(name: str, **fields: Any) -> Source:
       **fields: The other fields of ``config.data``, which are the parameters of the function that opens
         the source, such as ``from_folder`` or ``ring``. The source ``zipped`` takes ``paired``, and a
         section for each of its parts with the ``name`` and the fields of a source. A field that is None is
-        not given. Every source accepts ``seed``, which belongs to the run, and an empty ``path``.
+        not given. Every source accepts ``seed``, which belongs to the run, and an empty ``path``. Sources
+        of images take ``label_distribution``, see ``Spec``.
 
     Returns:
       The source.
@@ -57,7 +58,10 @@ def open_source(name: str, **fields: Any) -> Source:
     if name == "zipped":
         return SOURCES[name](**fields)
     opener, _ = _functions(name)
-    return _call(opener, name, fields)
+    if fields.get("label_distribution") is None:
+        return _call(opener, name, fields)
+    spec = open_spec(name, **fields)  # refuses an unknown distribution before the data is opened
+    return _call(opener, name, fields)._replace(spec=spec, conditions=make_conditions(spec))
 
 
 def open_spec(name: str, **fields: Any) -> Spec:
@@ -80,7 +84,8 @@ def open_spec(name: str, **fields: Any) -> Spec:
     if name == "zipped":
         return zipped_spec(_open_parts(open_spec, fields))
     _, finder = _functions(name)
-    return _call(finder, name, fields)
+    spec, distribution = _call(finder, name, fields), fields.get("label_distribution")
+    return spec if distribution is None else with_label_distribution(spec, name, distribution)
 
 
 def open_conditions(name: str, **fields: Any) -> Conditions:
@@ -129,7 +134,7 @@ def _call(function: Callable[..., T], name: str, fields: Mapping[str, Any]) -> T
     that finds the spec takes some of them.
     """
     opener, _ = _functions(name)
-    given = given_fields(name, fields, inspect.signature(opener).parameters)
+    given = given_fields(name, fields, [*inspect.signature(opener).parameters, "label_distribution"])
     parameters = inspect.signature(function).parameters
     for field, parameter in parameters.items():
         if parameter.default is parameter.empty and field not in given:

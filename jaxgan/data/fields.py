@@ -7,7 +7,7 @@ from jaxgan.errors import unknown
 
 # A config may inherit these fields from a config of another source. Every source accepts them with these
 # values, which have no effect.
-IDLE: Mapping[str, Any] = {"path": "", "skip_bad": False}
+IDLE: Mapping[str, Any] = {"path": "", "skip_bad": False, "label_distribution": "uniform"}
 
 
 def is_idle(field: str, value: Any) -> bool:
