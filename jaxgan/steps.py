@@ -85,6 +85,9 @@ class GAN(NamedTuple):
         samples such as images to translate.
       mixes: Description of what in the losses depends on the whole batch at once, such as a relativistic
         loss; empty if the losses are means over samples.
+      layout: Conditions of the picture of samples drawn while training, arrays of shape (rows, columns,
+        ...) by name. They include ``row``: samples of the same row share their latents. Empty for a
+        picture of independent samples.
     """
 
     init: Callable[[Array, Batch], GANState]
@@ -98,6 +101,7 @@ class GAN(NamedTuple):
     judge: Callable[[GANState, Array], Array] | None = None
     reads: tuple[str, ...] = ()
     mixes: str = ""
+    layout: Mapping[str, np.ndarray] = {}
 
 
 class _Update(NamedTuple):

@@ -15,14 +15,15 @@ from jaxgan import data
 LogDensity = Callable[[jax.Array], jax.Array]
 
 
-def grid(samples: np.ndarray, scale: int | None = None) -> np.ndarray:
-    """Arranges images in one nearly square grid.
+def grid(samples: np.ndarray, scale: int | None = None, columns: int | None = None) -> np.ndarray:
+    """Arranges images in one grid, row by row.
 
     Pixel values are exactly those of images saved one by one.
 
     Args:
       samples: (N, H, W, C) float images in [−1, 1].
       scale: Integer factor by which images are enlarged; None enlarges small images to at most 56 pixels.
+      columns: Number of columns; None for a nearly square grid.
 
     Returns:
       (rows, columns, 3) uint8 picture.
@@ -33,7 +34,7 @@ def grid(samples: np.ndarray, scale: int | None = None) -> np.ndarray:
     scale = scale or max(1, 56 // images.shape[1])
     images = images.repeat(scale, axis=1).repeat(scale, axis=2)
     count, height, width, channels = images.shape
-    columns = int(np.ceil(np.sqrt(count)))
+    columns = columns or int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
     gap = 2
     sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), 127, np.uint8)
@@ -215,6 +216,7 @@ def picture(
     title: str,
     log_density: LogDensity | None = None,
     surface: np.ndarray | None = None,
+    grid_columns: int | None = None,
 ) -> np.ndarray:
     """Draws samples: images as a grid, numbers as a histogram, and points as a scatter plot.
 
@@ -224,6 +226,7 @@ def picture(
       title: Title of the plots.
       log_density: As in :func:`histogram`.
       surface: As in :func:`scatter`.
+      grid_columns: Number of columns of a grid; None for a nearly square one.
 
     Returns:
       (height, width, 3) uint8 picture.
@@ -234,7 +237,7 @@ def picture(
             return columns(samples)
         return panels(samples, real or samples, sampling.domain_of if real else str, title)
     if data.is_image_shape(samples.shape[1:]):
-        return grid(samples)
+        return grid(samples, columns=grid_columns)
     if samples.shape[1] == 1:
         return histogram(samples, real, title, log_density)
     return scatter(samples, real, title, surface)

@@ -35,6 +35,8 @@ def real_points(source: data.Source, config: ConfigDict) -> Any:
 def make_sample(gan: GAN, source: data.Source, config: ConfigDict) -> Callable[[GANState, int], np.ndarray]:
     """Returns a function that draws the sample picture of a state at a step, always from the same latents.
 
+    The picture of images has the layout that the system defines, ``GAN.layout``, if there is one.
+
     Args:
       gan: System to sample from.
       source: Data of the run.
@@ -44,8 +46,13 @@ def make_sample(gan: GAN, source: data.Source, config: ConfigDict) -> Callable[[
       Function from a state and its step to a (height, width, 3) uint8 picture.
     """
     rows = np.arange(NUM_IMAGES if source.spec.images else NUM_POINTS)
+    columns, given = None, {}
+    if gan.layout and source.spec.images:
+        columns = gan.layout["row"].shape[1]
+        given = {name: x.reshape(-1, *x.shape[2:]) for name, x in gan.layout.items()}
+        rows = given["row"]
     key = jax.random.fold_in(jax.random.key(config.seed), SAMPLE_KEY)
-    sample = sampling.drawer(gan, source, seed_key=key, rows=rows)
+    sample = sampling.drawer(gan, source, seed_key=key, rows=rows, given=given)
     real = real_points(source, config)
     log_density = source.problem.log_density if source.problem else None
     surface = None
@@ -54,7 +61,7 @@ def make_sample(gan: GAN, source: data.Source, config: ConfigDict) -> Callable[[
 
     def draw(state: GANState, step: int) -> np.ndarray:
         behind = surface(state) if surface else None
-        return pictures.picture(sample(state), real, f"step {step}", log_density, behind)
+        return pictures.picture(sample(state), real, f"step {step}", log_density, behind, columns)
 
     return draw
 

@@ -9,7 +9,12 @@ from jaxgan.models import dcgan, growing, mlp, projection, resnet
 IMAGES_ONLY = ("dcgan", "growing", "projection", "resnet")  # families that generate images but no points
 
 FAMILIES: dict[str, Mapping[str, type[nn.Module]]] = {
-    "dcgan": {"generator": dcgan.Generator, "critic": dcgan.Critic, "autoencoder": dcgan.AutoEncoder},
+    "dcgan": {
+        "generator": dcgan.Generator,
+        "critic": dcgan.Critic,
+        "autoencoder": dcgan.AutoEncoder,
+        "coding_critic": dcgan.CodingCritic,
+    },
     "mlp": {
         "generator": mlp.Generator,
         "critic": mlp.Critic,

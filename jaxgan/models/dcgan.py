@@ -105,7 +105,7 @@ class Generator(nn.Module):
         return jnp.tanh(last(x, train).astype(jnp.float32))
 
 
-def _downsample(module: "Critic | AutoEncoder", x: Array, train: bool) -> Array:
+def _downsample(module: "Critic | CodingCritic | AutoEncoder", x: Array, train: bool) -> Array:
     """Applies the strided convolutions of a critic or auto-encoder: images to (B, features).
 
     The function must be called in the compact method of ``module``.
@@ -148,6 +148,59 @@ class Critic(nn.Module):
         self.sow("intermediates", "features", x)
         last = Dense(1, True, self.norm == "spectral", _kernel_init, self.dtype)
         return last(x, train)[:, 0].astype(jnp.float32)
+
+
+class CodingCritic(nn.Module):
+    """InfoGAN's critic: the convolutions of the critic, with a second output Q(c|x) that estimates codes.
+
+    Q has a dense layer of 128 features before its output, as in the authors' program. Spectral
+    normalisation is not applied to Q, because it would bound the log-odds of the categories.
+
+    Attributes:
+      categories: Number of values of the categorical code.
+      continuous: Number of continuous codes.
+      width: Number of feature maps in the first layer.
+      norm: Normalisation, which is batch, layer, none or spectral.
+      kernel_size: Side of the kernel of every strided convolution (stride 2), in pixels.
+      dtype: Type of activations and of the products' operands; parameters, moments and results are float32.
+
+    References:
+      Chen et al., 2016, InfoGAN, appendix C, https://arxiv.org/abs/1606.03657
+    """
+
+    categories: int
+    continuous: int
+    width: int = 64
+    norm: str = "batch"
+    kernel_size: int = 4
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool, is_detached: bool = False) -> tuple[Array, Array, Array]:
+        """Maps (B, size, size, channels) images to the logits and the estimates of their codes.
+
+        Args:
+          x: Images.
+          train: Whether the network is being trained.
+          is_detached: Whether the convolutions get no gradient from Q.
+
+        Returns:
+          (B,) logits, (B, categories) logits of the categorical code and (B, continuous) means of the
+          continuous codes.
+        """
+        x = _downsample(self, x, train)
+        logit = Dense(1, True, self.norm == "spectral", _kernel_init, self.dtype)(x, train)[:, 0]
+        y = jax.lax.stop_gradient(x) if is_detached else x
+        use_bias = self.norm in ("none", "spectral")
+        y = Dense(128, use_bias, kernel_init=_kernel_init, dtype=self.dtype)(y, train)
+        y = nn.leaky_relu(Norm(self.norm, _scale_init)(y, train), 0.2)
+        outputs = self.categories + self.continuous
+        y = Dense(outputs, kernel_init=_kernel_init, dtype=self.dtype)(y, train).astype(jnp.float32)
+        return logit.astype(jnp.float32), y[:, : self.categories], y[:, self.categories :]
+
+    def detached(self, x: Array, train: bool) -> tuple[Array, Array, Array]:
+        """Maps images to the same outputs, with no gradient from Q to the convolutions."""
+        return self(x, train, is_detached=True)
 
 
 class AutoEncoder(nn.Module):
