@@ -31,10 +31,9 @@ def get_config(codes: str = "read") -> ConfigDict:
         "train_trunk": True,  # As in the authors' program; equation 6 of the paper is False.
     }
     config.latent = {"prior": "uniform", "dim": 62}
-    config.models = {
-        "generator": config.models.generator,
-        "coding_critic": config.models.critic,
-    }
+    critic = config.models.critic
+    config.models = {"generator": config.models.generator, "coding_critic": critic}
+    critic.features = 256
     config.optimizers.generator.learning_rate = 1e-3
     config.optimizers.critic.learning_rate = 2e-4
     return config

@@ -243,23 +243,31 @@ def test_a_critic_of_other_codes_is_refused():
         system(reader=Reader(4, 1)).init(jax.random.key(0), points())
 
 
-def test_dcgans_critic_reads_codes_and_keeps_its_logits():
-    x = np.tanh(np.random.default_rng(0).normal(size=(4, 16, 16, 1))).astype(np.float32)
-    ours = dcgan.CodingCritic(5, 2, width=4)
-    variables = ours.init(jax.random.key(0), x, True)
-    logits, codes, means = ours.apply(variables, x, False)
+@pytest.mark.parametrize("norm", ["batch", "spectral"])
+def test_dcgans_coding_critic_can_be_detached(norm):
+    x = np.tanh(np.random.default_rng(0).normal(size=(4, 8, 8, 1))).astype(np.float32)
+    critic = dcgan.CodingCritic(5, 2, width=4, features=16, norm=norm)
+    variables = critic.init(jax.random.key(0), x, True)
+    logits, codes, means = critic.apply(variables, x, False)
     assert (logits.shape, codes.shape, means.shape) == ((4,), (4, 5), (4, 2))
-    plain = dcgan.Critic(width=4)
-    shared = jax.tree.map(lambda _, y: y, *_common(plain.init(jax.random.key(0), x, True), variables))
-    np.testing.assert_array_equal(plain.apply(shared, x, False), logits)
-    same = ours.apply(variables, x, False, method="detached")
+    same = critic.apply(variables, x, False, method="detached")
     jax.tree.map(np.testing.assert_array_equal, same, (logits, codes, means))
 
+    def squares(params, method, outputs):
+        found = critic.apply({**variables, "params": params}, x, False, method=method)
+        return sum(jnp.sum(jnp.square(found[i])) for i in outputs)
 
-def _common(plain, ours):
-    """Returns the variables of a critic, and those of a coding critic that have the same names."""
-    picked = {name: {key: ours[name][key] for key in layers} for name, layers in plain.items()}
-    return plain, picked
+    def moved(method, outputs):
+        grads = jax.grad(squares)(variables["params"], method, outputs)
+        return {name for name, layer in grads.items() if np.any(layer.get("kernel", 0))}
+
+    # Dense_0 is shared, Dense_1 gives the logit, and Dense_2 and Dense_3 are Q's own.
+    trunk = {"Conv_0", "Dense_0"}
+    assert moved("__call__", (0,)) == moved("detached", (0,)) == {*trunk, "Dense_1"}
+    assert moved("__call__", (1, 2)) == {*trunk, "Dense_2", "Dense_3"}
+    assert moved("detached", (1, 2)) == {"Dense_2", "Dense_3"}
+    sigmas = variables.get("spectral", {})
+    assert set(sigmas) == ({*trunk, "Dense_1"} if norm == "spectral" else set())
 
 
 def test_the_measures_are_those_that_the_data_allows():
