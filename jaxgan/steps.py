@@ -87,6 +87,9 @@ class GAN(NamedTuple):
         loss; empty if the losses are means over samples.
       options: Number of values of each categorical condition, such as ``codes``, that ``sample`` accepts
         besides those that it requires, by name. ``sample`` draws a condition that it is not given.
+      layout: Conditions of the picture of samples drawn while training, arrays of shape (rows, columns,
+        ...) by name. They include ``row``: samples of the same row share their latents. Empty for a
+        picture of independent samples.
     """
 
     init: Callable[[Array, Batch], GANState]
@@ -101,6 +104,7 @@ class GAN(NamedTuple):
     reads: tuple[str, ...] = ()
     mixes: str = ""
     options: Mapping[str, int] = {}
+    layout: Mapping[str, np.ndarray] = {}
 
 
 class _Update(NamedTuple):

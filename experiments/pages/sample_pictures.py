@@ -36,6 +36,7 @@ def make_sample(gan: GAN, source: data.Source, config: ConfigDict) -> Callable[[
     """Returns a function that draws the sample picture of a state at a step, always from the same latents.
 
     Images of a system that reads labels have a row, with a name at the left, for each of the first classes.
+    The picture of images has the layout that the system defines, ``GAN.layout``, if there is one.
 
     Args:
       gan: System to sample from.
@@ -48,6 +49,9 @@ def make_sample(gan: GAN, source: data.Source, config: ConfigDict) -> Callable[[
     by_class = sample_classes.of_system(gan, source.spec)
     rows = np.arange(NUM_IMAGES if source.spec.images else NUM_POINTS)
     rows, given, names = (by_class.rows, by_class.given, by_class.names) if by_class else (rows, {}, ())
+    if gan.layout and source.spec.images:
+        given = {name: x.reshape(-1, *x.shape[2:]) for name, x in gan.layout.items()}
+        rows, names = given["row"], tuple(f"code {i}" for i in range(len(gan.layout["row"])))
     key = jax.random.fold_in(jax.random.key(config.seed), SAMPLE_KEY)
     sample = sampling.drawer(gan, source, seed_key=key, rows=rows, given=given)
     real = real_points(source, config)

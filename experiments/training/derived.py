@@ -69,6 +69,8 @@ def network_fields(config: ConfigDict, spec: data.Spec) -> dict[str, Any]:
         "dtype": named_parts.DTYPES[config.dtype],
         "classes": spec.classes,
         "latent_dim": config.get("latent", {}).get("dim"),
+        "categories": config.gan.get("categories"),
+        "continuous": config.gan.get("continuous"),
     }
     if spec.images:
         fields |= {"size": spec.shape[0], "channels": spec.shape[-1]}

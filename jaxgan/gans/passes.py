@@ -23,7 +23,7 @@ PyTree = Any
 # Function from (B,) PRNG keys, optionally with a (B,) truncation, to (B, dim) latents.
 Prior = Callable[..., Array]
 
-LATENTS, PENALTIES, NOISE, REPLAY, CONDITIONS = range(5)
+LATENTS, PENALTIES, NOISE, REPLAY, CONDITIONS, CODES = range(6)
 
 # Collections of layers whose output for one sample depends on the others in the batch.
 MIXING = ("batch_stats", minibatch.COLLECTION)
@@ -68,6 +68,8 @@ def forward_both(
     model_state: PyTree,
     real: tuple[PyTree, ...],
     fake: tuple[PyTree, ...],
+    *,
+    method: str | None = None,
 ) -> tuple[PyTree, PyTree, PyTree]:
     """Runs a critic on real and fake inputs, in the one pass of its update that advances its state.
 
@@ -77,17 +79,18 @@ def forward_both(
       model_state: Other collections of the critic.
       real: Inputs for real samples, pytrees of (B, ...) arrays.
       fake: Inputs for generated samples, of the same shapes.
+      method: Method of the module to run instead of its ``__call__``.
 
     Returns:
       The outputs for real and for fake inputs, and the critic's collections after the pass.
     """
     if any(name in model_state for name in MIXING):
-        real_out, model_state = forward(module, params, model_state, *real, advance=True)
-        fake_out, model_state = forward(module, params, model_state, *fake, advance=False)
+        real_out, model_state = forward(module, params, model_state, *real, advance=True, method=method)
+        fake_out, model_state = forward(module, params, model_state, *fake, advance=False, method=method)
         return real_out, fake_out, model_state
     # Real and fake rows are interleaved, not concatenated, so that each row stays on its device.
     both = jax.tree.map(lambda a, b: jnp.stack([a, b], 1).reshape(-1, *a.shape[1:]), real, fake)
-    out, model_state = forward(module, params, model_state, *both, advance=True)
+    out, model_state = forward(module, params, model_state, *both, advance=True, method=method)
     pairs = jax.tree.map(lambda x: x.reshape(x.shape[0] // 2, 2, *x.shape[1:]), out)
     return *(jax.tree.map(lambda x, i=i: x[:, i], pairs) for i in (0, 1)), model_state
 

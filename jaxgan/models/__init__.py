@@ -16,7 +16,12 @@ IMAGES_ONLY = (
 )
 
 FAMILIES: dict[str, Mapping[str, type[nn.Module]]] = {
-    "dcgan": {"generator": dcgan.Generator, "critic": dcgan.Critic, "autoencoder": dcgan.AutoEncoder},
+    "dcgan": {
+        "generator": dcgan.Generator,
+        "critic": dcgan.Critic,
+        "autoencoder": dcgan.AutoEncoder,
+        "coding_critic": dcgan.CodingCritic,
+    },
     "mlp": {
         "generator": mlp.Generator,
         "critic": mlp.Critic,

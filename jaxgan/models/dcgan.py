@@ -206,6 +206,66 @@ class Critic(nn.Module):
         return last(x, train)[:, 0].astype(jnp.float32)
 
 
+class CodingCritic(nn.Module):
+    """InfoGAN's critic: the convolutions of the critic, with a second output Q(c|x) that estimates codes.
+
+    As in the authors' program, the convolutions are followed by a dense layer that the logit and Q share,
+    and Q has a dense layer of 128 features of its own. Without the shared layer, the categories agree much
+    less with the classes of the digits. Spectral normalisation is not applied to Q's own layers, because it
+    would bound the log-odds of the categories.
+
+    Attributes:
+      categories: Number of values of the categorical code.
+      continuous: Number of continuous codes.
+      width: Number of feature maps in the first layer.
+      features: Width of the dense layer that the logit and Q share.
+      norm: Normalisation, which is batch, layer, none or spectral.
+      kernel_size: Side of the kernel of every strided convolution (stride 2), in pixels.
+      dtype: Type of activations and of the products' operands; parameters, moments and results are float32.
+
+    References:
+      Chen et al., 2016, InfoGAN, appendix C, https://arxiv.org/abs/1606.03657
+    """
+
+    categories: int
+    continuous: int
+    width: int = 64
+    features: int = 1024
+    norm: str = "batch"
+    kernel_size: int = 4
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool, is_detached: bool = False) -> tuple[Array, Array, Array]:
+        """Maps (B, size, size, channels) images to the logits and the estimates of their codes.
+
+        Args:
+          x: Images.
+          train: Whether the network is being trained.
+          is_detached: Whether the shared layers get no gradient from Q.
+
+        Returns:
+          (B,) logits, (B, categories) logits of the categorical code and (B, continuous) means of the
+          continuous codes.
+        """
+        use_bias, spectral = self.norm in ("none", "spectral"), self.norm == "spectral"
+        x = Dense(self.features, use_bias, spectral, kernel_init, self.dtype)(
+            downsample(self, x, train), train
+        )
+        x = nn.leaky_relu(Norm(self.norm, scale_init)(x, train), 0.2)
+        logit = Dense(1, True, spectral, kernel_init, self.dtype)(x, train)[:, 0]
+        y = jax.lax.stop_gradient(x) if is_detached else x
+        y = Dense(128, use_bias, kernel_init=kernel_init, dtype=self.dtype)(y, train)
+        y = nn.leaky_relu(Norm(self.norm, scale_init)(y, train), 0.2)
+        outputs = self.categories + self.continuous
+        y = Dense(outputs, kernel_init=kernel_init, dtype=self.dtype)(y, train).astype(jnp.float32)
+        return logit.astype(jnp.float32), y[:, : self.categories], y[:, self.categories :]
+
+    def detached(self, x: Array, train: bool) -> tuple[Array, Array, Array]:
+        """Maps images to the same outputs, with no gradient from Q to the shared layers."""
+        return self(x, train, is_detached=True)
+
+
 class AutoEncoder(nn.Module):
     """BEGAN's critic: convolutions of the critic encode an image, and a generator decodes it.
 
