@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import flax.linen as nn
 
-from jaxgan.models import dcgan, growing, mlp, projection, resnet
+from jaxgan.models import dcgan, growing, mlp, projection, resnet, weight_norm_mlp
 
 IMAGES_ONLY = ("dcgan", "growing", "projection", "resnet")  # families that generate images but no points
 
@@ -21,4 +21,5 @@ FAMILIES: dict[str, Mapping[str, type[nn.Module]]] = {
     "growing": {"generator": growing.Generator, "critic": growing.Critic},
     "projection": {"generator": projection.Generator, "critic": projection.Critic},
     "resnet": {"generator": resnet.Generator, "critic": resnet.Critic},
+    "weight_norm_mlp": {"generator": weight_norm_mlp.Generator, "classifier": weight_norm_mlp.Classifier},
 }
