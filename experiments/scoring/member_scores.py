@@ -159,7 +159,7 @@ def of_measures(
     """
     if not gan.measures:
         return lambda members: {}
-    if "split" in config.get("score", {}):
+    if "score" in config and config.score.get("split"):
         source = data.open_source(**own_measures.scored_data(config))
     key = jax.random.fold_in(jax.random.key(config.data.seed), own_measures.MEASURE_KEY)
     real = own_measures.examples(source, own_measures.rows_of(source, NUM_POINTS), key)

@@ -18,7 +18,7 @@ MEASURE_KEY = 0x3EA5  # Folded into the key of the seed.
 
 def scored_data(config: ConfigDict) -> dict[str, Any]:
     """Returns the fields of the real samples to measure: those of ``score.split``, or those of training."""
-    split = config.get("score", {}).get("split")
+    split = config.score.get("split") if "score" in config else None
     return data.fields_of_split(config.data, split) if split else {**config.data}
 
 

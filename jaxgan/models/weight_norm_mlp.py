@@ -89,7 +89,10 @@ class Generator(nn.Module):
             )(x, train)
             x = nn.softplus(BatchNorm()(x, train))
         output = WeightNormDense(
-            math.prod(self.shape), kernel_init=nn.initializers.glorot_uniform(), dtype=self.dtype
+            math.prod(self.shape),
+            from_batch=False,
+            kernel_init=nn.initializers.glorot_uniform(),
+            dtype=self.dtype,
         )
         x = output(x, train).astype(jnp.float32).reshape(-1, *self.shape)
         return jnp.tanh(0.5 * x) if len(self.shape) == 3 else x

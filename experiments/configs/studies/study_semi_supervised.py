@@ -2,7 +2,7 @@
 
     python -m experiments.sweep --config=study_semi_supervised.py --seeds=5
 
-This study takes about 1 hour on 2 cores. Expect the error on the test split to be less than half of that
+This study takes about 1.5 hours on 2 cores. Expect the error on the test split to be less than half of that
 with labels alone, in differences paired by seed.
 """
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,8 +37,10 @@ def test_it_starts_with_the_moments_of_the_batch():
     assert np.max(np.abs(np.mean(other, 0))) > 0.1
 
 
-def test_one_sample_has_no_moments():
-    _, variables = WeightNormDense(5).init_with_output(jax.random.key(0), samples(1, 8), True)
+@pytest.mark.parametrize(("count", "from_batch"), [(1, True), (40, False)])
+def test_it_starts_with_one_and_zero_without_the_moments(count, from_batch):
+    layer = WeightNormDense(5, from_batch=from_batch)
+    variables = layer.init(jax.random.key(0), samples(count, 8), True)
     np.testing.assert_array_equal(variables["params"]["scale"], np.ones(5))
     np.testing.assert_array_equal(variables["params"]["bias"], np.zeros(5))
 
