@@ -164,7 +164,8 @@ def check_held_out(held_out: str, fields: Mapping[str, Any], config: ConfigDict 
     if config is None or config.data.name != fields["name"]:
         return
     trained = config.data.get("split") or ("train" if fields["name"].startswith("tfds/") else "")
-    if not trained or trained.partition("[")[0] == held_out.partition("[")[0]:
+    seen, asked = ({part.partition("[")[0] for part in x.split("+")} for x in (trained, held_out))
+    if not trained or seen & asked:
         raise SetupError(
             f"--held_out={held_out}: the run was trained on {trained or 'all'} of {fields['name']}, and has"
             " seen that split: train with --config.data.split=train, and hold out another"

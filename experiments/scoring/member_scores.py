@@ -153,6 +153,8 @@ def of_measures(
 ) -> Callable[[Any], dict[str, np.ndarray]]:
     """Returns a function from P members to the (P,) values of their systems' own measures, by name.
 
+    The real samples are those of ``score.split`` if the config has that field.
+
     Args:
       gan: System with the hyper-parameters of any member.
       source: Source of the data.
@@ -161,6 +163,8 @@ def of_measures(
     """
     if not gan.measures:
         return lambda members: {}
+    if "score" in config and config.score.get("split"):
+        source = data.open_source(**own_measures.scored_data(config))
     key = jax.random.fold_in(jax.random.key(config.data.seed), own_measures.MEASURE_KEY)
     real = own_measures.examples(source, own_measures.rows_of(source, NUM_POINTS), key)
 

@@ -110,9 +110,11 @@ def _stage_at(stages: list[_BuiltStage], step: int) -> _BuiltStage:
 def _run_of(stages: list[_BuiltStage], restored: checkpoint.Restored, raw: bool) -> Run:
     state = restored.state
     if raw:
-        player = state.generator
-        player = player.replace(ema_params=player.params, ema_model_state=player.model_state)
-        state = state.replace(generator=player)
+        for name in ("generator", "critic"):
+            player = getattr(state, name)
+            if player is not None and player.ema_params is not None:
+                player = player.replace(ema_params=player.params, ema_model_state=player.model_state)
+                state = state.replace(**{name: player})
     stage = _stage_at(stages, int(restored.state.step))
     return Run(stage.config, stage.gan, state, restored.state_sha256)
 

@@ -106,6 +106,30 @@ def open_conditions(name: str, **fields: Any) -> Conditions:
     return zipped_conditions(_open_parts(open_conditions, fields), paired=_is_paired(fields))
 
 
+def fields_of_split(fields: Mapping[str, Any], split: str) -> dict[str, Any]:
+    """Returns the fields of a split of a source, on which a system can be measured.
+
+    Args:
+      fields: Fields of the source, among them its ``name``.
+      split: Name of the split.
+
+    Returns:
+      The fields with another ``split``. For the source ``zipped``, they are those of its part ``real``
+      alone, because the other parts may have no such split.
+
+    Raises:
+      SetupError: The source is ``zipped`` and has no part ``real``.
+    """
+    if fields["name"] == "zipped":
+        if not hasattr(fields.get("real"), "items"):
+            raise SetupError(
+                f"split {split!r} of data.name zipped is that of its part real, and there is none: leave it"
+                " out"
+            )
+        fields = fields["real"]
+    return {**fields, "split": split}
+
+
 def _open_zipped(**fields: Any) -> Source:
     """Opens the source ``zipped`` with its parts."""
     return zipped(_open_parts(open_source, fields), paired=_is_paired(fields))

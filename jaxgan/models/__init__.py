@@ -4,7 +4,15 @@ from collections.abc import Mapping
 
 import flax.linen as nn
 
-from jaxgan.models import conditional_dcgan, conditional_resnet, dcgan, growing, mlp, resnet
+from jaxgan.models import (
+    conditional_dcgan,
+    conditional_resnet,
+    dcgan,
+    growing,
+    mlp,
+    resnet,
+    weight_norm_mlp,
+)
 
 # Families that generate images but no points.
 IMAGES_ONLY = (
@@ -34,4 +42,5 @@ FAMILIES: dict[str, Mapping[str, type[nn.Module]]] = {
     "conditional_dcgan": {"generator": conditional_dcgan.Generator, "critic": conditional_dcgan.Critic},
     "conditional_resnet": {"generator": conditional_resnet.Generator, "critic": conditional_resnet.Critic},
     "resnet": {"generator": resnet.Generator, "critic": resnet.Critic},
+    "weight_norm_mlp": {"generator": weight_norm_mlp.Generator, "classifier": weight_norm_mlp.Classifier},
 }

@@ -515,6 +515,17 @@ def test_zipped_examples_go_by_index_to_the_shortest():
         len(endless.examples)
 
 
+def test_a_split_of_zipped_data_is_that_of_real():
+    real = {**DIGITS, "split": "train"}
+    fields = {"name": "zipped", "real": real, "labelled": {**DIGITS, "split": "train[:10]"}}
+    found = data.fields_of_split(fields, "test")
+    assert found == {**DIGITS, "split": "test"}
+    assert data.fields_of_split(real, "test") == found
+    assert data.open_source(**found).num_examples == 1000
+    with pytest.raises(SetupError, match=r"split 'test' of data\.name zipped is that of its part real"):
+        data.fields_of_split({"name": "zipped", "a": RING}, "test")
+
+
 def test_conditions_of_parts_are_drawn_apart_and_of_pairs_together():
     rows, key = np.arange(300, dtype=np.int32), jax.random.key(0)
     asked = data.zipped({"a": numbered(6), "b": numbered(6)}).conditions(key, rows)
