@@ -68,6 +68,8 @@ def uncounted(config: ConfigDict) -> str:
     for values in config.models.values():
         if values.family not in FAMILIES:
             return f"family {values.family} is not counted by hand"
+        if values.get("attention"):
+            return "self-attention is not counted by hand"
     return ""
 
 
@@ -75,7 +77,7 @@ def networks(config: ConfigDict) -> tuple[Network, Network]:
     """Returns the layers of a config's generator and critic.
 
     Raises:
-      ValueError: The system, a family or a normalisation of the config is not counted by hand.
+      ValueError: The system, a family or a layer of the config is not counted by hand.
     """
     if reason := uncounted(config):
         raise ValueError(reason)

@@ -179,6 +179,24 @@ def jit_members(step: Callable[..., PyTree], mesh: Mesh, *, in_turn: bool = Fals
     return jax.jit(mapped, donate_argnums=0)
 
 
+def gather_batch(batch: Mapping[str, np.ndarray], *, axis: int = 1) -> dict[str, Any]:
+    """Gathers the global batch on every process.
+
+    Args:
+      batch: This process's rows of the global batch, arrays on the host.
+      axis: Index of the batch axis.
+
+    Returns:
+      The rows of all processes, in the order of the processes.
+    """
+    if jax.process_count() == 1:
+        return dict(batch)
+    from jax.experimental import multihost_utils
+
+    gathered = multihost_utils.process_allgather(dict(batch))
+    return {name: np.concatenate(np.asarray(x), axis) for name, x in gathered.items()}
+
+
 def pmap_step(step: Callable[..., PyTree]) -> Callable[..., PyTree]:
     """Compiles ``step(state, batch) -> (state, metrics)`` with ``jax.pmap`` over the axis ``AXIS``.
 

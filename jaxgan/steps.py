@@ -85,6 +85,11 @@ class GAN(NamedTuple):
         samples such as images to translate.
       mixes: Description of what in the losses depends on the whole batch at once, such as a relativistic
         loss; empty if the losses are means over samples.
+      options: Number of values of each categorical condition, such as ``codes``, that ``sample`` accepts
+        besides those that it requires, by name. ``sample`` draws a condition that it is not given.
+      layout: Conditions of the picture of samples drawn while training, arrays of shape (rows, columns,
+        ...) by name. They include ``row``: samples of the same row share their latents. Empty for a
+        picture of independent samples.
     """
 
     init: Callable[[Array, Batch], GANState]
@@ -98,6 +103,8 @@ class GAN(NamedTuple):
     judge: Callable[[GANState, Array], Array] | None = None
     reads: tuple[str, ...] = ()
     mixes: str = ""
+    options: Mapping[str, int] = {}
+    layout: Mapping[str, np.ndarray] = {}
 
 
 class _Update(NamedTuple):

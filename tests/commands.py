@@ -37,6 +37,8 @@ def make_small(config):
         for field, small in (("width", 4), ("hidden", (8, 8))):
             if field in network:
                 network[field] = small
+        if network.get("attention"):
+            network.attention = (8,)
     parts = [part for part in config.data.values() if isinstance(part, ConfigDict)]
     for part in (config.data, *parts):
         if "size" in part:

@@ -30,12 +30,15 @@ def given_data(fields: Mapping[str, Any], values: flags.FlagValues) -> dict[str,
     """Returns a config's section ``data`` with the values of the flags that were given.
 
     If the flags name another source, the fields of the config that this source does not take are dropped.
+    A split of the source ``zipped`` is that of its part ``real``.
     """
     given = {name: values[f"data.{name}"].value for name in DATA_FLAGS}
     given = {name: value for name, value in given.items() if value is not None}
     if given.get("name", fields.get("name")) != fields.get("name"):
         taken = data.fields_of(str(given["name"]))
         fields = {name: value for name, value in fields.items() if name in taken}
+    elif "split" in given and fields:
+        fields = data.fields_of_split(fields, str(given["split"]))
     return {"path": None, **fields, **given}
 
 

@@ -31,8 +31,15 @@ def get_config() -> ConfigDict:
             "data": {"name": "digits", "path": "", "size": 28, "channels": 1, "skip_bad": False},
             "latent": {"prior": "normal", "dim": 100},
             "models": {
-                "generator": {"family": "dcgan", "width": 32, "norm": "batch", "kernel_size": 4},
-                "critic": {"family": "dcgan", "width": 32, "norm": "batch", "kernel_size": 4},
+                # attention holds the sides of the feature maps with self-attention, such as (14,).
+                role: {
+                    "family": "dcgan",
+                    "width": 32,
+                    "norm": "batch",
+                    "kernel_size": 4,
+                    "attention": (),
+                }
+                for role in ("generator", "critic")
             },
             # A weight of 0 switches a penalty off.
             "penalties": {

@@ -11,22 +11,17 @@ describes the measurement.
 
 from ml_collections import ConfigDict
 
-from experiments.configs import sngan_mnist
-from jaxgan.errors import unknown
+from experiments.configs import cgan_mnist
 
 
 def get_config(labels: str = "real") -> ConfigDict:
-    """Returns a config with the hinge loss and a spectrally normalised critic.
+    """Returns ``cgan_mnist.py`` with the hinge loss and the labels' paths of Miyato and Koyama.
 
     Args:
       labels: Either ``real``, or ``shuffled`` to permute the labels as a control.
     """
-    if labels not in ("real", "shuffled"):
-        raise unknown("labels", labels, ("real", "shuffled"))
-    config = sngan_mnist.get_config()
-    del config.score
-    config.gan = {"name": "conditional", "loss": "hinge"}
-    for role in ("generator", "critic"):
-        config.models[role] = {"family": "projection", "width": 32, "kernel_size": 4}
-    config.data.shuffled_labels = labels == "shuffled"
+    config = cgan_mnist.get_config(labels)
+    config.gan.loss = "hinge"
+    config.models.generator.labels = "norm"
+    config.models.critic.update({"labels": "projection", "norm": "spectral"})
     return config

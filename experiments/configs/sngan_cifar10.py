@@ -27,8 +27,10 @@ def get_config() -> ConfigDict:
     config.checkpoint_every = 1000
     config.data.update({"name": "tfds/cifar10", "split": "train", "size": 32, "channels": 3})
     config.latent.dim = 128
-    config.models.generator = ConfigDict({"family": "resnet", "width": 256, "norm": "batch"})
-    config.models.critic = ConfigDict({"family": "resnet", "width": 128, "norm": "spectral"})
+    config.models = {
+        "generator": {"family": "resnet", "width": 256, "norm": "batch", "attention": ()},
+        "critic": {"family": "resnet", "width": 128, "norm": "spectral", "attention": ()},
+    }
     for player in ("generator", "critic"):
         config.optimizers[player].update({"learning_rate": 2e-4, "b1": 0.0, "b2": 0.9})
     return config

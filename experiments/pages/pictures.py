@@ -1,28 +1,33 @@
 """Pictures of samples: grids of images, and plots of points over real points."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from experiments.training import sampling
 from jaxgan import data
 
 LogDensity = Callable[[jax.Array], jax.Array]
 
+GAP = 2  # pixels between images
+MARGIN = 6  # pixels at the left and the right of the name of a row
+MOST_COLUMNS, MOST_LETTERS = 32, 24  # images in a row and letters of its name
 
-def grid(samples: np.ndarray, scale: int | None = None) -> np.ndarray:
-    """Arranges images in one nearly square grid.
+
+def grid(samples: np.ndarray, scale: int | None = None, columns: int | None = None) -> np.ndarray:
+    """Arranges images in one grid.
 
     Pixel values are exactly those of images saved one by one.
 
     Args:
       samples: (N, H, W, C) float images in [−1, 1].
       scale: Integer factor by which images are enlarged; None enlarges small images to at most 56 pixels.
+      columns: Number of images in a row; None for a nearly square grid.
 
     Returns:
       (rows, columns, 3) uint8 picture.
@@ -33,14 +38,42 @@ def grid(samples: np.ndarray, scale: int | None = None) -> np.ndarray:
     scale = scale or max(1, 56 // images.shape[1])
     images = images.repeat(scale, axis=1).repeat(scale, axis=2)
     count, height, width, channels = images.shape
-    columns = int(np.ceil(np.sqrt(count)))
+    columns = columns or int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
-    gap = 2
-    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), 127, np.uint8)
+    sheet = np.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, channels), 127, np.uint8)
     for i, image in enumerate(images):
-        top, left = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
+        top, left = GAP + i // columns * (height + GAP), GAP + i % columns * (width + GAP)
         sheet[top : top + height, left : left + width] = image
     return sheet
+
+
+def named_rows(samples: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Arranges images of several classes, with a row for each class and its name at the left of the row.
+
+    Rows longer than ``MOST_COLUMNS`` continue below. The images of a single class form a square grid.
+
+    Args:
+      samples: (K · n, H, W, C) float images in [−1, 1], n of each class, in the order of the names.
+      names: Names of the K classes. Long names are shortened.
+
+    Returns:
+      (height, width, 3) uint8 picture.
+    """
+    groups = np.split(samples, len(names))
+    columns = min(len(groups[0]), MOST_COLUMNS) if len(names) > 1 else None
+    sheets = [grid(group, columns=columns) for group in groups]
+    line = grid(samples[:1]).shape[0]  # The height of a row of images.
+    shown = [name if len(name) <= MOST_LETTERS else name[: MOST_LETTERS - 1] + "…" for name in names]
+    font = ImageFont.load_default(size=float(np.clip(line // 4, 15, 40)))
+    width = int(max(font.getlength(name) for name in shown)) + 2 * MARGIN
+    height = sum(len(sheet) for sheet in sheets)
+    margin = Image.new("RGB", (width, height), "white")
+    draw, top = ImageDraw.Draw(margin), 0
+    for name, sheet in zip(shown, sheets, strict=True):
+        middle = top + len(sheet) / 2
+        draw.text((width - MARGIN, middle), name, fill="black", font=font, anchor="rm")
+        top += len(sheet)
+    return np.concatenate([np.asarray(margin), np.concatenate(sheets)], axis=1)
 
 
 def square(samples: np.ndarray, real: np.ndarray | None) -> float:
@@ -215,6 +248,7 @@ def picture(
     title: str,
     log_density: LogDensity | None = None,
     surface: np.ndarray | None = None,
+    names: Sequence[str] = (),
 ) -> np.ndarray:
     """Draws samples: images as a grid, numbers as a histogram, and points as a scatter plot.
 
@@ -224,6 +258,8 @@ def picture(
       title: Title of the plots.
       log_density: As in :func:`histogram`.
       surface: As in :func:`scatter`.
+      names: Names of the classes of the samples, as in :func:`named_rows`; empty if the samples are not in
+        the order of their classes.
 
     Returns:
       (height, width, 3) uint8 picture.
@@ -234,7 +270,10 @@ def picture(
             return columns(samples)
         return panels(samples, real or samples, sampling.domain_of if real else str, title)
     if data.is_image_shape(samples.shape[1:]):
-        return grid(samples)
+        return named_rows(samples, names) if names else grid(samples)
+    if names:
+        points = dict(zip(names, np.split(samples, len(names)), strict=True))
+        return panels(points, points, str, title)
     if samples.shape[1] == 1:
         return histogram(samples, real, title, log_density)
     return scatter(samples, real, title, surface)

@@ -8,7 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.pages import pictures
-from experiments.training import derived, sampling
+from experiments.training import derived, sample_classes, sampling
 from jaxgan import data
 from jaxgan.layers import minibatch
 from jaxgan.state import GANState
@@ -35,6 +35,9 @@ def real_points(source: data.Source, config: ConfigDict) -> Any:
 def make_sample(gan: GAN, source: data.Source, config: ConfigDict) -> Callable[[GANState, int], np.ndarray]:
     """Returns a function that draws the sample picture of a state at a step, always from the same latents.
 
+    Images of a system that reads labels have a row, with a name at the left, for each of the first classes.
+    The picture of images has the layout that the system defines, ``GAN.layout``, if there is one.
+
     Args:
       gan: System to sample from.
       source: Data of the run.
@@ -43,9 +46,14 @@ def make_sample(gan: GAN, source: data.Source, config: ConfigDict) -> Callable[[
     Returns:
       Function from a state and its step to a (height, width, 3) uint8 picture.
     """
+    by_class = sample_classes.of_system(gan, source.spec)
     rows = np.arange(NUM_IMAGES if source.spec.images else NUM_POINTS)
+    rows, given, names = (by_class.rows, by_class.given, by_class.names) if by_class else (rows, {}, ())
+    if gan.layout and source.spec.images:
+        given = {name: x.reshape(-1, *x.shape[2:]) for name, x in gan.layout.items()}
+        rows, names = given["row"], tuple(f"code {i}" for i in range(len(gan.layout["row"])))
     key = jax.random.fold_in(jax.random.key(config.seed), SAMPLE_KEY)
-    sample = sampling.drawer(gan, source, seed_key=key, rows=rows)
+    sample = sampling.drawer(gan, source, seed_key=key, rows=rows, given=given)
     real = real_points(source, config)
     log_density = source.problem.log_density if source.problem else None
     surface = None
@@ -54,7 +62,7 @@ def make_sample(gan: GAN, source: data.Source, config: ConfigDict) -> Callable[[
 
     def draw(state: GANState, step: int) -> np.ndarray:
         behind = surface(state) if surface else None
-        return pictures.picture(sample(state), real, f"step {step}", log_density, behind)
+        return pictures.picture(sample(state), real, f"step {step}", log_density, behind, names)
 
     return draw
 

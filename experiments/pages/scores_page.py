@@ -16,12 +16,14 @@ class ScoreGroup(NamedTuple):
       differs: Settings in which the group differs from an earlier one; empty for the first group.
       table: Scores, with one row per result.
       curve: Scores by step, or None if the group does not have several checkpoints.
+      by_class: Scores by class, with one row per class, one table per score.
       receipt: Settings that the results share, as JSON.
     """
 
     differs: list[str]
     table: page.Table
     curve: page.Plot | None
+    by_class: list[page.Table]
     receipt: str
 
 
@@ -59,6 +61,10 @@ def _group(differs: list[str], members: Sequence[receipts.Result]) -> ScoreGroup
         differs,
         page.Table(["", *names], rows),
         curve(checkpoints) if len(steps) > 1 else None,
+        [
+            page.Table(table.head, [page.row(*cells) for cells in table.rows])
+            for table in receipts.class_tables(members)
+        ],
         json.dumps(receipt, indent=1, ensure_ascii=False),
     )
 

@@ -102,7 +102,9 @@ def _draw(run: Run, truth: Any) -> np.ndarray:
     """
     samples = run.samples
     if not isinstance(samples, Mapping):
-        return pictures.grid(samples) if truth is None else scatter_panel(samples, limits_of(truth))
+        if truth is not None:
+            return scatter_panel(samples, limits_of(truth))
+        return pictures.picture(samples, None, "", names=run.class_names)
     names = _shown(samples)
     if truth is None:
         return pictures.columns({name: samples[name] for name in names})

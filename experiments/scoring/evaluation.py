@@ -25,6 +25,7 @@ from jaxgan.stages import stage_of
 from jaxgan.state import GANState
 
 STANDING_BATCH, STANDING_KEY = 256, 0x57A7
+LABELS = {"uniform": "uniform over the classes", "data": "as often as in the data of the training"}
 PACKAGES = ("jaxgan", "jax", "jaxlib", "flax", "numpy", "scipy", "pillow")
 
 
@@ -113,6 +114,8 @@ def candidates(values: flags.FlagValues, channels: int, *, numbered: bool) -> It
             "truncation": values.truncation,
             "seed": values.seed,
         }
+        if asked.labels is not None:
+            made["labels"] = LABELS[derived.spec_of(run.config).label_distribution]
         images = image_sets.generated(
             asked.sample,
             run.state,
@@ -161,7 +164,8 @@ def check_held_out(held_out: str, fields: Mapping[str, Any], config: ConfigDict 
     if config is None or config.data.name != fields["name"]:
         return
     trained = config.data.get("split") or ("train" if fields["name"].startswith("tfds/") else "")
-    if not trained or trained.partition("[")[0] == held_out.partition("[")[0]:
+    seen, asked = ({part.partition("[")[0] for part in x.split("+")} for x in (trained, held_out))
+    if not trained or seen & asked:
         raise SetupError(
             f"--held_out={held_out}: the run was trained on {trained or 'all'} of {fields['name']}, and has"
             " seen that split: train with --config.data.split=train, and hold out another"
@@ -198,14 +202,17 @@ def score_images(
         fields = config.data.to_dict()
     given = values.backbone or backbones.default(fields["name"])
     kind = backbones.kind(given)
-    names = named or image_metrics.usual(kind, statistics=statistics)
+    conditional = config is not None and "labels" in build.build(config).reads
+    # Only the dataset's own network is known to have the classes of the labels.
+    by_class = conditional and not values.backbone
+    names = named or image_metrics.usual(kind, statistics=statistics, by_class=by_class)
     image_metrics.check_metrics(
         names,
         kind,
         statistics=statistics,
         held_out=bool(values.held_out),
         folder=bool(values.images),
-        labels=bool(values.images) or (config is not None and "labels" in build.build(config).reads),
+        labels=bool(values.images) or conditional,
     )
     by_name = fields["name"] != "folder" and any(name.startswith("class_") for name in names)
     scored = candidates(values, fields["channels"], numbered=by_name)
@@ -235,6 +242,7 @@ def score_images(
         **facts,
     }
     versions = {package: importlib.metadata.version(package) for package in PACKAGES}
+    classes = () if statistics else data.open_spec(**fields).names
     made_now = []
     for called, images, made, walk in itertools.chain([first], scored):
         fake = image_features.measure(images, backbone, needs)
@@ -242,10 +250,15 @@ def score_images(
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", UserWarning)
             scores = image_metrics.compute(sets, names)
+            by_label = image_metrics.by_class(sets, names)
         for each in said:
             print(f"warning: {each.message}", file=sys.stderr)
         receipt = {**common, "generated": made, "scored": images.facts, "versions": versions}
-        made_now.append({"name": called, "scores": scores, "receipt": receipt})
+        of_classes = {
+            name: {classes[label] if label < len(classes) else str(label): x for label, x in found.items()}
+            for name, found in by_label.items()
+        }
+        made_now.append({"name": called, "scores": scores, "by_class": of_classes, "receipt": receipt})
     return made_now
 
 

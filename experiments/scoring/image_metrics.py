@@ -43,6 +43,7 @@ class Metric(NamedTuple):
       compute: Function ``compute(sets)`` that returns the values of the score by name.
       settings: Settings of the score for the receipt.
       usual: Whether the score is computed if no scores are named.
+      by_class: Function from the sets to the values of the score by label; None for a score of all classes.
     """
 
     kind: str
@@ -50,6 +51,7 @@ class Metric(NamedTuple):
     compute: Callable[[Sets], dict[str, float]]
     settings: Mapping[str, Any]
     usual: bool = True
+    by_class: Callable[[Sets], dict[int, float]] | None = None
 
 
 SPLITS, SUBSETS, SUBSET_SIZE, NEIGHBOURS, PAIRS, FIT_SEED = 10, 100, 1000, 5, 1000, 0
@@ -87,9 +89,18 @@ def _by_class(name: str) -> Callable[[Sets], dict[str, float]]:
     return compute
 
 
-def _class_accuracy(sets: Sets) -> dict[str, float]:
+def _is_right(sets: Sets) -> np.ndarray:
     assert sets.fake.labels is not None
-    return {"class_accuracy": float(np.mean(np.argmax(sets.fake.logits, -1) == sets.fake.labels))}
+    return np.argmax(sets.fake.logits, -1) == sets.fake.labels
+
+
+def _class_accuracy(sets: Sets) -> dict[str, float]:
+    return {"class_accuracy": float(np.mean(_is_right(sets)))}
+
+
+def _accuracies(sets: Sets) -> dict[int, float]:
+    right, labels = _is_right(sets), sets.fake.labels
+    return {int(label): float(np.mean(right[labels == label])) for label in np.unique(labels)}
 
 
 def _kid(sets: Sets) -> dict[str, float]:
@@ -175,6 +186,7 @@ METRICS: dict[str, Metric] = {
         _class_accuracy,
         {"of": "samples classified as the class asked for, or as the label of their sub-folder"},
         usual=False,
+        by_class=_accuracies,
     ),
     "ms_ssim": Metric(
         "",
@@ -220,10 +232,19 @@ def _needs_images(name: str) -> bool:
     return METRICS[name].needs not in ((), ("logits",))
 
 
-def usual(kind: str, *, statistics: bool) -> list[str]:
-    """Returns the names of the scores that are computed if none are named, see :func:`check_metrics`."""
+def usual(kind: str, *, statistics: bool, by_class: bool = False) -> list[str]:
+    """Returns the names of the scores that are computed if none are named.
+
+    Args:
+      kind: Kind of the network, ``inception`` or ``classifier``.
+      statistics: Whether the reference is a file of statistics instead of images.
+      by_class: Whether the samples have labels that are classes of the network.
+    """
     return [
-        name for name in possible(kind) if METRICS[name].usual and not (statistics and _needs_images(name))
+        name
+        for name in possible(kind)
+        if (METRICS[name].usual or (by_class and name == "class_accuracy"))
+        and not (statistics and _needs_images(name))
     ]
 
 
@@ -265,6 +286,11 @@ def check_metrics(
 def needs(names: Sequence[str]) -> list[str]:
     """Returns the fields of ``Measured`` that metrics read besides the moments."""
     return sorted({need for name in names for need in METRICS[name].needs})
+
+
+def by_class(sets: Sets, names: Sequence[str]) -> dict[str, dict[int, float]]:
+    """Computes the values by label of those scores that have such values, by name of the score."""
+    return {name: of(sets) for name in names if (of := METRICS[name].by_class) is not None}
 
 
 def compute(sets: Sets, names: Sequence[str]) -> dict[str, float]:

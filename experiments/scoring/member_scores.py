@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.scoring import own_measures
-from experiments.training import sampling, sweep_plan
+from experiments.training import sample_classes, sampling, sweep_plan
 from jaxgan import data
 from jaxgan.host import count_cores
 from jaxgan.metrics import point_scores
@@ -50,13 +50,17 @@ GANOf = Callable[[Any], tuple[GAN, GANState]] | None
 def draw(gan: GAN, source: data.Source, config: ConfigDict, gan_of: GANOf = None) -> Callable[[Any], Any]:
     """Returns a function from P members to (P, N, ...) samples, drawn with the same latents for each.
 
+    Images of a system that reads labels are those of ``sample_classes.of_system``.
+
     Args:
       gan: System with the hyper-parameters of any member.
       source: Source of the data.
       config: Config of the population.
       gan_of: Function from a member to its system and state; None if members are states of ``gan``.
     """
+    by_class = sample_classes.of_system(gan, source.spec)
     rows = np.arange(NUM_IMAGES if source.spec.images else NUM_POINTS)
+    rows, chosen = (by_class.rows, by_class.given) if by_class else (rows, {})
     key = jax.random.fold_in(jax.random.key(config.data.seed), SAMPLE_KEY)
 
     def sample(member: Any, key: Array, rows: Array, given: Mapping[str, Array]) -> Any:
@@ -64,7 +68,7 @@ def draw(gan: GAN, source: data.Source, config: ConfigDict, gan_of: GANOf = None
         return sampling.sampler(own, source.conditions)(state, key, rows, given)
 
     drawn = jax.jit(jax.vmap(sample, (0, None, None, None)))
-    given = sampling.real_fields(gan, source, rows)
+    given = {**sampling.real_fields(gan, source, rows), **chosen}
     return lambda members: jax.tree.map(np.asarray, drawn(members, key, rows, given))
 
 
@@ -149,6 +153,8 @@ def of_measures(
 ) -> Callable[[Any], dict[str, np.ndarray]]:
     """Returns a function from P members to the (P,) values of their systems' own measures, by name.
 
+    The real samples are those of ``score.split`` if the config has that field.
+
     Args:
       gan: System with the hyper-parameters of any member.
       source: Source of the data.
@@ -157,6 +163,8 @@ def of_measures(
     """
     if not gan.measures:
         return lambda members: {}
+    if "score" in config and config.score.get("split"):
+        source = data.open_source(**own_measures.scored_data(config))
     key = jax.random.fold_in(jax.random.key(config.data.seed), own_measures.MEASURE_KEY)
     real = own_measures.examples(source, own_measures.rows_of(source, NUM_POINTS), key)
 

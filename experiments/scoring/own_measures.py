@@ -1,9 +1,11 @@
 """Measures that systems define themselves, computed over all samples of a source."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from jaxgan import data
 from jaxgan.state import GANState
@@ -12,6 +14,12 @@ from jaxgan.steps import CONDITIONS, GAN
 BATCH = 250
 NUM_ROWS = 2048  # Number of samples taken from an endless source.
 MEASURE_KEY = 0x3EA5  # Folded into the key of the seed.
+
+
+def scored_data(config: ConfigDict) -> dict[str, Any]:
+    """Returns the fields of the real samples to measure: those of ``score.split``, or those of training."""
+    split = config.score.get("split") if "score" in config else None
+    return data.fields_of_split(config.data, split) if split else {**config.data}
 
 
 def rows_of(source: data.Source, most: int | None = None) -> np.ndarray:

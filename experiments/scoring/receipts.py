@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
@@ -49,6 +49,7 @@ def add(results: Sequence[Result], new: Result) -> list[Result]:
     joined = {
         **new,
         "scores": {**older["scores"], **new["scores"]},
+        "by_class": {**older.get("by_class", {}), **new.get("by_class", {})},
         "receipt": {**new["receipt"], "metrics": metrics},
     }
     return [*(each for each in results if each is not older), joined]
@@ -109,8 +110,41 @@ def cell(scores: Mapping[str, float], name: str) -> str:
     return f"{scores[name]:.4g}" + ("" if spread is None else f" ± {spread:.2g}")
 
 
+class ClassTable(NamedTuple):
+    """Values of a score by class, as text.
+
+    Attributes:
+      head: Name of the score, and the names of the results that have it.
+      rows: For each class, its name and the value of each result.
+    """
+
+    head: list[str]
+    rows: list[list[str]]
+
+
+def class_tables(results: Sequence[Result]) -> list[ClassTable]:
+    """Returns a table for each score of comparable results that has values by class."""
+    names = dict.fromkeys(name for each in results for name in each.get("by_class", {}))
+    tables = []
+    for name in names:
+        having = [each for each in results if name in each.get("by_class", {})]
+        values = [each["by_class"][name] for each in having]
+        classes = dict.fromkeys(label for found in values for label in found)
+        rows = [[label, *(cell(found, label) for found in values)] for label in classes]
+        tables.append(ClassTable([f"{name} by class", *(each["name"] for each in having)], rows))
+    return tables
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+
+
 def show(results: Sequence[Result]) -> str:
-    """Formats results as text, with one table for each group of comparable results."""
+    """Formats results as text, with one table for each group of comparable results.
+
+    Scores by class follow in tables of their own.
+    """
     lines = []
     for differs, members in tables(results):
         if differs:
@@ -118,8 +152,7 @@ def show(results: Sequence[Result]) -> str:
         names = names_of(members)
         rows = [["", *names]]
         rows += [[each["name"], *(cell(each["scores"], name) for name in names)] for each in members]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines += [
-            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
-        ]
+        lines += _aligned(rows)
+        for table in class_tables(members):
+            lines += ["", *_aligned([table.head, *table.rows])]
     return "\n".join(lines)

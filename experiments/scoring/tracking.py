@@ -63,7 +63,7 @@ def check(config: ConfigDict) -> None:
         if config.score[name] < least:
             raise SetupError(f"config field score.{name} is {config.score[name]}: give at least {least}")
     if own:
-        data.open_spec(**_scored_data(config))
+        data.open_spec(**own_measures.scored_data(config))
         return
     if "real" not in spec.fields:
         raise SetupError(
@@ -87,12 +87,6 @@ def _measure(config: ConfigDict) -> Measure | None:
     """Returns the system's own measure that ``score.metric`` names; None if it is another metric."""
     hyper.check_value("score.metric", config.score.get("metric", ""), hyper.kind_of(hyper.Text))
     return build.build(config).measures.get(config.score.get("metric"))
-
-
-def _scored_data(config: ConfigDict) -> dict[str, Any]:
-    """Returns the fields of the real samples on which a system's own measure is computed."""
-    split = config.score.get("split")
-    return {**config.data, **({"split": split} if split else {})}
 
 
 def _backbone(config: ConfigDict) -> str:
@@ -168,7 +162,7 @@ def make_score(config: ConfigDict, gan: GAN, source: data.Source) -> Score:
     """
     metric = config.score.metric
     if metric in gan.measures:
-        scored_on = data.open_source(**_scored_data(config))
+        scored_on = data.open_source(**own_measures.scored_data(config))
 
         def of_measure(state: GANState) -> float:
             return own_measures.measure(gan, state, scored_on, [metric], seed=config.seed)[metric]

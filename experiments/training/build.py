@@ -10,7 +10,7 @@ import jax
 from ml_collections import ConfigDict
 
 from experiments.training import derived, factories, named_parts, staging
-from jaxgan import data, latents, losses, optimizers, regularizers, schedules, steps
+from jaxgan import data, latents, losses, optimizers, parallel, regularizers, schedules, steps
 from jaxgan.errors import SetupError
 from jaxgan.gans import passes
 from jaxgan.losses import LossPair
@@ -54,6 +54,10 @@ def build(config: ConfigDict) -> GAN:
         if name not in ("name", "loss"):
             arguments[name] = schedules.build(derived.as_builtin(value), f"gan.{name}")
     gan = _with_gan_remedies(config, factory(**arguments))
+    if "labels" in gan.reads and spec.classes is None:
+        raise SetupError(
+            f"gan.name {config.gan.name} needs labels, {derived.without_classes(config, spec)}"
+        )
     # Computing the shapes of the state finds networks that cannot be built before any data is opened.
     state = jax.eval_shape(initializer(config, gan))
     steps.check_accumulate(gan, state, config.batch_size, config.get("accumulate", 1), passes.MIXING)
@@ -131,7 +135,8 @@ def first_state(config: ConfigDict, gan: GAN, source: data.Source) -> Callable[[
       gan: System that was built from the config.
       source: Open data of the stage.
     """
-    raw = derived.batch_stream(config, source)[0]
+    # All processes initialise on the global batch, because networks may start from the batch's moments.
+    raw = parallel.gather_batch(derived.batch_stream(config, source)[0])
     return lambda: gan.init(jax.random.key(config.seed), source.prepare(raw))
 
 

@@ -40,6 +40,16 @@ def spec_of(config: ConfigDict) -> data.Spec:
     return data.open_spec(**config.data)
 
 
+def without_classes(config: ConfigDict, spec: data.Spec) -> str:
+    """Returns the end of a message that says why data has no classes, and what to give instead."""
+    name = config.data.name
+    if "labels" not in spec.fields:
+        return f"data.name {name} has none: give data with classes, such as digits"
+    if name == "folder":
+        return "and the sub-folders of data.name folder are not known: give --config.data.path=FOLDER"
+    return f"and the number of classes of data.name {name} is not known: give other data, such as digits"
+
+
 def batch_stream(config: ConfigDict, source: data.Source) -> Any:
     """Returns the raw batches of a source, a ``MapDataset`` whose element t is the batch of step t."""
     return source.batches(
@@ -59,6 +69,8 @@ def network_fields(config: ConfigDict, spec: data.Spec) -> dict[str, Any]:
         "dtype": named_parts.DTYPES[config.dtype],
         "classes": spec.classes,
         "latent_dim": config.get("latent", {}).get("dim"),
+        "categories": config.gan.get("categories"),
+        "continuous": config.gan.get("continuous"),
     }
     if spec.images:
         fields |= {"size": spec.shape[0], "channels": spec.shape[-1]}

@@ -1,6 +1,6 @@
 """Restores a run's checkpoints and draws samples from them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -110,9 +110,11 @@ def _stage_at(stages: list[_BuiltStage], step: int) -> _BuiltStage:
 def _run_of(stages: list[_BuiltStage], restored: checkpoint.Restored, raw: bool) -> Run:
     state = restored.state
     if raw:
-        player = state.generator
-        player = player.replace(ema_params=player.params, ema_model_state=player.model_state)
-        state = state.replace(generator=player)
+        for name in ("generator", "critic"):
+            player = getattr(state, name)
+            if player is not None and player.ema_params is not None:
+                player = player.replace(ema_params=player.params, ema_model_state=player.model_state)
+                state = state.replace(**{name: player})
     stage = _stage_at(stages, int(restored.state.step))
     return Run(stage.config, stage.gan, state, restored.state_sha256)
 
@@ -229,22 +231,32 @@ def run_sampler(run: Run, *, truncation: float | None = None) -> RunSampler:
 
 
 def draw(run: Run, num: int, *, seed: int, truncation: float | None = None) -> Iterator[Any]:
+    """Draws samples of rows 0 to num − 1 from a run, see :func:`draw_rows`."""
+    return draw_rows(run, np.arange(num), {}, seed=seed, truncation=truncation)
+
+
+def draw_rows(
+    run: Run, rows: np.ndarray, given: Mapping[str, Any], *, seed: int, truncation: float | None = None
+) -> Iterator[Any]:
     """Draws samples from a run in chunks, which bounds the memory needed.
 
-    A sample depends only on the seed and its row, so the chunk size does not affect the samples.
+    A sample depends only on the seed, its row and its conditions, so the chunk size does not affect the
+    samples.
 
     Args:
       run: Restored run.
-      num: Total number of samples.
+      rows: (N,) rows to sample.
+      given: Conditions that replace those of the run's data, arrays of shape (N, ...) by name.
       seed: Seed of the latents.
       truncation: Bound on every coordinate of the latents; None for no bound.
 
     Yields:
-      Arrays, or dicts of arrays, of shape (at most ``CHUNK``, ...) and type float32, for rows 0 to num − 1
-      in order. Images are in [−1, 1].
+      Arrays, or dicts of arrays, of shape (at most ``CHUNK``, ...) and type float32, in the order of the
+      rows. Images are in [−1, 1].
     """
     functions, key = run_sampler(run, truncation=truncation), jax.random.key(seed)
     sample = jax.jit(functions.sample)
-    for start in range(0, num, CHUNK):
-        rows = np.arange(start, min(start + CHUNK, num))
-        yield jax.tree.map(np.asarray, sample(run.state, key, rows, functions.given(rows)))
+    for start in range(0, len(rows), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        inputs = {**functions.given(rows[chunk]), **{name: x[chunk] for name, x in given.items()}}
+        yield jax.tree.map(np.asarray, sample(run.state, key, rows[chunk], inputs))

@@ -86,7 +86,12 @@ def label_sampler(conditions: Conditions) -> Callable[[Array, Array], Array]:
 
 
 def drawer(
-    gan: GAN, source: data.Source, *, seed_key: Array, rows: np.ndarray
+    gan: GAN,
+    source: data.Source,
+    *,
+    seed_key: Array,
+    rows: np.ndarray,
+    given: Mapping[str, Any] | None = None,
 ) -> Callable[[GANState], PyTree]:
     """Returns a compiled function that draws samples from a state, with fixed latents and conditions.
 
@@ -95,10 +100,11 @@ def drawer(
       source: Open data.
       seed_key: PRNG key of the latents.
       rows: (B,) rows to sample.
+      given: Conditions that replace those of the data, arrays of shape (B, ...) by name.
     """
     sample = jax.jit(sampler(gan, source.conditions))
-    given = real_fields(gan, source, rows)
-    return functools.partial(_draw, sample, seed_key, jnp.asarray(rows), given)
+    inputs = {**real_fields(gan, source, rows), **(given or {})}
+    return functools.partial(_draw, sample, seed_key, jnp.asarray(rows), inputs)
 
 
 def _draw(sample: Sampler, key: Array, rows: Array, given: Mapping[str, Array], state: GANState) -> PyTree:

@@ -100,7 +100,9 @@ def _check_network(config: ConfigDict, role: str, spec: data.Spec) -> None:
         if field not in own:
             raise unknown(f"models.{role} field", field, own)
     if "classes" in known and spec.classes is None:
-        raise SetupError(f"models.{role}.family {name} needs labels, data.name {config.data.name} has none")
+        raise SetupError(
+            f"models.{role}.family {name} needs labels, {derived.without_classes(config, spec)}"
+        )
 
 
 def check_optimizers(config: ConfigDict, factory: Factory) -> None:

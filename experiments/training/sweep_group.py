@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.training import derived, loop, population, sweep_results, workdir
+from experiments.training import derived, loop, population, sample_classes, sweep_results, workdir
 from experiments.training.sweep_plan import Part, Plan, member_step
 from jaxgan import checkpoint, data, parallel
 from jaxgan.stages import CARRIES, Stage, stage_of
@@ -189,6 +189,7 @@ def train(plan: Plan, directory: Path, title: str, signals: Sequence[int]) -> No
         )
     last = plan.parts[-1]
     gan, members = last.functions.gan, drop_padding(plan, trained.state)
+    by_class = sample_classes.of_system(gan, last.source.spec)
     sweep_results.write_group(
         directory,
         samples=plan.scoring.draw(gan, last.source, last.config, last.functions.gan_of)(members),
@@ -196,4 +197,5 @@ def train(plan: Plan, directory: Path, title: str, signals: Sequence[int]) -> No
         seconds=trained.seconds,
         in_turn=in_turn,
         meanings=plan.scoring.meanings(gan, last.source),
+        class_names=by_class.names if by_class else (),
     )

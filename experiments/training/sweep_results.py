@@ -27,6 +27,7 @@ class Run(NamedTuple):
       samples: (N, ...) samples of its last state, or a dict of such arrays.
       problem: Text that identifies the data: the same text for the same data.
       meanings: By score, whether more is better, and a description of the score.
+      class_names: Names of the classes of the samples; empty if they are not in the order of classes.
     """
 
     labels: Mapping[str, Any]
@@ -37,6 +38,7 @@ class Run(NamedTuple):
     samples: Any
     problem: str = ""
     meanings: Mapping[str, tuple[bool, str]] = {}
+    class_names: Sequence[str] = ()
 
     def last(self, name: str) -> float | None:
         """Returns the last value of a metric, or None if the run failed or does not log the metric."""
@@ -52,6 +54,7 @@ def write_group(
     seconds: float,
     in_turn: bool,
     meanings: Mapping[str, tuple[bool, str]],
+    class_names: Sequence[str] = (),
 ) -> None:
     """Writes the results of a group that has been trained, apart from its curves.
 
@@ -64,13 +67,15 @@ def write_group(
       seconds: Seconds of training.
       in_turn: Whether members were trained one after another.
       meanings: By score, whether more is better, and a description of the score.
+      class_names: Names of the classes of the samples; empty if they are not in the order of classes.
     """
     named = samples if isinstance(samples, Mapping) else {"": samples}
     arrays = {f"samples/{name}" if name else "samples": values for name, values in named.items()}
     with (directory / "last.npz").open("wb") as file:
         np.savez_compressed(file, failed=failed, **arrays)
     done = {"members": len(failed), "seconds": round(seconds, 1), "in_turn": in_turn}
-    workdir.write_json(directory / DONE, {**done, "meanings": dict(meanings)})
+    described = {"meanings": dict(meanings), "class_names": list(class_names)}
+    workdir.write_json(directory / DONE, {**done, **described})
 
 
 def read(
@@ -95,7 +100,7 @@ def read(
         with np.load(folder / "last.npz", allow_pickle=False) as file:
             arrays, failed = {name: file[name] for name in file.files}, file["failed"]
         del arrays["failed"]
-        meanings = workdir.read_json(folder / DONE)["meanings"]
+        done = workdir.read_json(folder / DONE)
         names = [name for name in lines[-1] if name != "step"]
         for place, index in enumerate(indices):
             labels, seed, problem = identities[index]
@@ -107,7 +112,8 @@ def read(
                 [line["step"] for line in lines],
                 _samples_of(arrays, place),
                 problem,
-                {name: (bool(more), text) for name, (more, text) in meanings.items()},
+                {name: (bool(more), text) for name, (more, text) in done["meanings"].items()},
+                done.get("class_names", ()),
             )
     return [found[index] for index in sorted(found)]
 

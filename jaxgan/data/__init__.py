@@ -1,7 +1,15 @@
 """Data by name, behind one interface that makes batches a pure function of the step."""
 
 from jaxgan.data.arrays import from_arrays, from_digits, load_digits, stand_in
-from jaxgan.data.by_name import SOURCES, check_name, fields_of, open_conditions, open_source, open_spec
+from jaxgan.data.by_name import (
+    SOURCES,
+    check_name,
+    fields_of,
+    fields_of_split,
+    open_conditions,
+    open_source,
+    open_spec,
+)
 from jaxgan.data.combine import mapped, split, zipped
 from jaxgan.data.folder import from_folder
 from jaxgan.data.problems.points import Modes, Problem
@@ -29,6 +37,7 @@ __all__ = [
     "Spec",
     "check_name",
     "fields_of",
+    "fields_of_split",
     "from_arrays",
     "from_digits",
     "from_folder",

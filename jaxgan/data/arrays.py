@@ -18,6 +18,8 @@ from jaxgan.errors import SetupError
 
 Array = jax.Array
 
+CLASSES, EXAMPLES_PER_CLASS = 10, 500  # of the embedded digits
+
 
 class ArrayExamples:
     """Random access to the rows of arrays, through the interface that grain expects."""
@@ -63,7 +65,8 @@ def from_arrays(
             raise SetupError(
                 f"labels {labels.min()} to {labels.max()} of {classes} classes: give 0 to {classes - 1}"
             )
-    spec = make_spec(images.shape[1:], labelled=labels is not None, classes=classes)
+    counts = [] if labels is None else np.bincount(labels, minlength=classes or 0).tolist()
+    spec = make_spec(images.shape[1:], labelled=labels is not None, classes=classes, class_counts=counts)
     return from_examples(ArrayExamples(arrays), spec)
 
 
@@ -115,13 +118,25 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def digits_spec(*, size: int, channels: int, split: str | None = None) -> Spec:
-    """Returns the spec of :func:`from_digits`.
+    """Returns the spec of :func:`from_digits`; no data is read.
 
-    No data is read, so the length of a slice is not checked.
+    Raises:
+      SetupError: There is no such split.
     """
+    labels = np.repeat(np.arange(CLASSES), EXAMPLES_PER_CLASS)
     if split:
-        splits.parse(split)
-    return make_spec(image_shape(size, channels), labelled=True, classes=10)
+        labels = labels[splits.choose(_splits(labels), split)]
+    return make_spec(
+        image_shape(size, channels),
+        labelled=True,
+        classes=CLASSES,
+        class_names=[str(digit) for digit in range(CLASSES)],
+        class_counts=np.bincount(labels, minlength=CLASSES),
+    )
+
+
+def _splits(labels: np.ndarray) -> dict[str, np.ndarray]:
+    return splits.stratified(labels, validation=50, test=100)
 
 
 def from_digits(
@@ -152,6 +167,6 @@ def from_digits(
     source = from_examples(
         ArrayExamples({"real": images, "labels": labels}),
         spec,
-        splits=splits.stratified(labels, validation=50, test=100),
+        splits=_splits(labels),
     )
     return choose_split(source, split) if split else source

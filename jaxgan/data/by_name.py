@@ -10,7 +10,7 @@ from jaxgan.data.combine import zipped, zipped_conditions, zipped_spec
 from jaxgan.data.fields import given_fields, is_idle
 from jaxgan.data.folder import folder_spec, from_folder
 from jaxgan.data.problems.sampled import PROBLEMS, from_problem, make_problem
-from jaxgan.data.source import Conditions, Source, Spec, make_conditions, make_spec
+from jaxgan.data.source import Conditions, Source, Spec, make_conditions, make_spec, with_label_distribution
 from jaxgan.data.tfds import from_tfds, tfds_spec
 from jaxgan.errors import SetupError, unknown
 
@@ -27,7 +27,7 @@ def check_name(name: str) -> None:
 
 
 def fields_of(name: str) -> tuple[str, ...]:
-    """Returns the names of the fields that a source takes, apart from the parts of ``zipped``."""
+    """Returns the names of the fields that say what a source holds, apart from the parts of ``zipped``."""
     check_name(name)
     if name == "zipped":
         return ("paired",)
@@ -42,9 +42,10 @@ def open_source(name: str, **fields: Any) -> Source:
         Datasets.
       **fields: The other fields of ``config.data``, which are the parameters of the function that opens
         the source, such as ``from_folder`` or ``ring``. The source ``zipped`` takes ``paired``, and a
-        section for each of its parts with the ``name`` and the fields of a source. A ``path``, ``split``,
-        ``size``, ``channels`` or ``skip_bad`` that is None is not given. Every source accepts ``seed``,
-        which belongs to the run, and an empty ``path``.
+      section for each of its parts with the ``name`` and the fields of a source. A ``path``, ``split``,
+      ``size``, ``channels`` or ``skip_bad`` that is None is not given. Every source accepts ``seed``,
+      which belongs to the run, and an empty ``path``. Sources of images take ``label_distribution``, see
+      ``Spec``.
 
     Returns:
       The source.
@@ -59,7 +60,10 @@ def open_source(name: str, **fields: Any) -> Source:
     if name == "zipped":
         return SOURCES[name](**fields)
     opener, _ = _functions(name)
-    return _call(opener, name, fields)
+    if fields.get("label_distribution") is None:
+        return _call(opener, name, fields)
+    spec = open_spec(name, **fields)  # refuses an unknown distribution before the data is opened
+    return _call(opener, name, fields)._replace(spec=spec, conditions=make_conditions(spec))
 
 
 def open_spec(name: str, **fields: Any) -> Spec:
@@ -82,7 +86,8 @@ def open_spec(name: str, **fields: Any) -> Spec:
     if name == "zipped":
         return zipped_spec(_open_parts(open_spec, fields))
     _, finder = _functions(name)
-    return _call(finder, name, fields)
+    spec, distribution = _call(finder, name, fields), fields.get("label_distribution")
+    return spec if distribution is None else with_label_distribution(spec, name, distribution)
 
 
 def open_conditions(name: str, **fields: Any) -> Conditions:
@@ -101,6 +106,30 @@ def open_conditions(name: str, **fields: Any) -> Conditions:
     if name != "zipped":
         return make_conditions(open_spec(name, **fields))
     return zipped_conditions(_open_parts(open_conditions, fields), paired=_is_paired(fields))
+
+
+def fields_of_split(fields: Mapping[str, Any], split: str) -> dict[str, Any]:
+    """Returns the fields of a split of a source, on which a system can be measured.
+
+    Args:
+      fields: Fields of the source, among them its ``name``.
+      split: Name of the split.
+
+    Returns:
+      The fields with another ``split``. For the source ``zipped``, they are those of its part ``real``
+      alone, because the other parts may have no such split.
+
+    Raises:
+      SetupError: The source is ``zipped`` and has no part ``real``.
+    """
+    if fields["name"] == "zipped":
+        if not hasattr(fields.get("real"), "items"):
+            raise SetupError(
+                f"split {split!r} of data.name zipped is that of its part real, and there is none: leave it"
+                " out"
+            )
+        fields = fields["real"]
+    return {**fields, "split": split}
 
 
 def _open_zipped(**fields: Any) -> Source:
@@ -131,7 +160,7 @@ def _call(function: Callable[..., T], name: str, fields: Mapping[str, Any]) -> T
     that finds the spec takes some of them.
     """
     opener, _ = _functions(name)
-    given = given_fields(name, fields, inspect.signature(opener).parameters)
+    given = given_fields(name, fields, [*inspect.signature(opener).parameters, "label_distribution"])
     parameters = inspect.signature(function).parameters
     for field, parameter in parameters.items():
         if parameter.default is parameter.empty and field not in given:

@@ -30,7 +30,8 @@ def split(source: Source, name: str) -> Source:
       name: Name of a split, or a slice of one in the syntax of TensorFlow Datasets.
 
     Returns:
-      The source of the examples in the split, in the order of the split and with the spec of ``source``.
+      The source of the examples in the split, in the order of the split. Its spec, and with it the
+      ``class_counts``, and its conditions are those of ``source``.
 
     Raises:
       SetupError: The source has no such split, or the slice is empty or too long.
@@ -80,6 +81,7 @@ def mapped(
 def _spec_after(function: Callable[[Batch], dict[str, Array]], spec: Spec) -> Spec:
     axes = (2, 3)  # The sizes differ so that swapped axes are noticed.
     batch = {name: jax.ShapeDtypeStruct((*axes, *x.shape), x.dtype) for name, x in spec.fields.items()}
+    had = spec.fields.get("attributes")
     out = jax.eval_shape(function, batch)
     chex.assert_tree_shape_prefix(out, axes)
     # Tracing sorts the names, so the order of the fields that remain is restored.
@@ -88,9 +90,10 @@ def _spec_after(function: Callable[[Batch], dict[str, Array]], spec: Spec) -> Sp
         *(name for name in out if name not in spec.fields),
     ]
     fields = {name: jax.ShapeDtypeStruct(out[name].shape[len(axes) :], out[name].dtype) for name in names}
-    classes = spec.classes if "labels" in fields else None
-    kept = fields.get("attributes") == spec.fields.get("attributes")
-    return Spec(fields, classes, spec.attributes if kept else ())
+    spec = spec._replace(fields=fields)
+    if "labels" not in fields:
+        spec = spec._replace(classes=None, class_names=(), class_counts=(), label_distribution="uniform")
+    return spec if fields.get("attributes") == had else spec._replace(attributes=())
 
 
 def _rename(part: str, field: str) -> str:
@@ -123,7 +126,7 @@ def zipped_spec(specs: Mapping[str, Spec]) -> Spec:
                     f"data.{owners[new]} and data.{part} would both make the field {new}: rename one"
                 )
     own = specs.get("real", Spec({}))
-    return Spec(_merge({part: spec.fields for part, spec in specs.items()}), own.classes, own.attributes)
+    return own._replace(fields=_merge({part: spec.fields for part, spec in specs.items()}))
 
 
 class _ZippedExamples:

@@ -7,9 +7,9 @@ from jaxgan.errors import unknown
 
 # A config may inherit these fields from a config of another source. Every source accepts them with these
 # values, which have no effect.
-IDLE: Mapping[str, Any] = {"path": "", "skip_bad": False}
+IDLE: Mapping[str, Any] = {"path": "", "skip_bad": False, "label_distribution": "uniform"}
 # These fields are not given if they are None. The source itself refuses any other field that is None.
-OPTIONAL = (*IDLE, "split", "size", "channels")
+OPTIONAL = ("path", "skip_bad", "split", "size", "channels")
 
 
 def is_idle(field: str, value: Any) -> bool:

@@ -91,7 +91,11 @@ def _list(path: str | None, size: int, channels: int) -> _Listing:
         if attributes:
             columns["attributes"] = found.attributes
     spec = make_spec(
-        image_shape(size, channels), labelled=True, classes=len(folders), attributes=attributes
+        image_shape(size, channels),
+        labelled=True,
+        classes=len(folders),
+        attributes=attributes,
+        class_names=folders.tolist(),
     )
     return _Listing(files, [place.with_suffix("").as_posix() for place in places], columns, spec, captions)
 
@@ -107,9 +111,14 @@ def folder_spec(*, path: str | None = None, size: int, channels: int, split: str
     if not path:
         return make_spec(image_shape(size, channels), labelled=True)
     listing = _list(path, size, channels)
-    if split:
-        splits.choose(splits.hashed(listing.names), split)
-    return listing.spec
+    chosen = splits.choose(splits.hashed(listing.names), split) if split else np.arange(len(listing.files))
+    return _of_chosen(listing, chosen)
+
+
+def _of_chosen(listing: _Listing, chosen: np.ndarray) -> Spec:
+    """Returns the spec of the chosen files of a folder; it has all classes of the folder."""
+    counts = np.bincount(listing.columns["labels"][chosen], minlength=listing.spec.classes or 0)
+    return listing.spec._replace(class_counts=tuple(counts.tolist()))
 
 
 def _decode_all(
@@ -160,7 +169,8 @@ def from_folder(
         A hash of the path of a file below the folder, without its ending, decides the split of the file.
 
     Returns:
-      The source; label k is the k-th sub-folder (at any depth) that holds pictures, in sorted order.
+      The source; label k is the k-th sub-folder (at any depth) that holds pictures, in sorted order. The
+      ``class_counts`` of its spec include files that are left out.
 
     Raises:
       SetupError: There is no such folder or split, the folder has no pictures or malformed metadata, or a
@@ -169,6 +179,7 @@ def from_folder(
     listing = _list(path, size, channels)
     parts = splits.hashed(listing.names)
     chosen = splits.choose(parts, split) if split else np.arange(len(listing.files))
+    spec = _of_chosen(listing, chosen)
     decode = functools.partial(_decode, size=size, channels=channels)
     keep = len(chosen) * size * size * channels <= MEMORY_LIMIT
     files = [listing.files[i] for i in chosen]
@@ -183,9 +194,7 @@ def from_folder(
     else:
         examples = FolderExamples([files[i] for i in good], columns, decode)
     captions = None if listing.captions is None else tuple(listing.captions[i] for i in chosen)
-    source = from_examples(
-        examples, listing.spec, captions=captions, splits={} if split else _among(parts, chosen)
-    )
+    source = from_examples(examples, spec, captions=captions, splits={} if split else _among(parts, chosen))
     return source._replace(num_skipped=len(files) - len(good))
 
 

@@ -6,7 +6,7 @@ images reach the device as uint8, and samples of problems as the numbers from wh
 """
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan.data.problems.points import Problem
+from jaxgan.errors import SetupError, unknown
 from jaxgan.latents import row_keys
 
 Array = jax.Array
@@ -36,11 +37,23 @@ class Spec(NamedTuple):
         ``row``, of shape () and type int32, and usually ``real``.
       classes: Number of classes of ``labels``; None if there are no labels or their number is not known.
       attributes: Names of the columns of the field ``attributes``; empty if there is no such field.
+      class_names: Name of each class; empty if the classes have no names.
+      class_counts: Number of examples of each class; empty if the numbers are not known.
+      label_distribution: Distribution of the labels that fakes are generated for: ``uniform`` over the
+        classes, or ``data``, in proportion to ``class_counts``.
     """
 
     fields: Mapping[str, jax.ShapeDtypeStruct]
     classes: int | None = None
     attributes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    class_counts: tuple[int, ...] = ()
+    label_distribution: str = "uniform"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each class, which is its number if it has no name; empty without known classes."""
+        return self.class_names or tuple(map(str, range(self.classes or 0)))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -64,6 +77,8 @@ def make_spec(
     labelled: bool = False,
     classes: int | None = None,
     attributes: tuple[str, ...] = (),
+    class_names: Sequence[str] = (),
+    class_counts: Iterable[int] = (),
 ) -> Spec:
     """Makes the spec of a source whose samples are called ``real``.
 
@@ -72,6 +87,8 @@ def make_spec(
       labelled: Whether there is a field ``labels``.
       classes: Number of classes of ``labels``; None if it is not known.
       attributes: Names of the columns of the field ``attributes``; empty for no such field.
+      class_names: Name of each class; empty if the classes have no names.
+      class_counts: Number of examples of each class; empty if the numbers are not known.
 
     Returns:
       The spec.
@@ -82,7 +99,32 @@ def make_spec(
     if attributes:
         fields["attributes"] = jax.ShapeDtypeStruct((len(attributes),), jnp.float32)
     fields["row"] = jax.ShapeDtypeStruct((), jnp.int32)
-    return Spec(fields, classes, attributes)
+    counts = tuple(int(count) for count in class_counts)
+    return Spec(fields, classes, attributes, tuple(class_names), counts)
+
+
+LABEL_DISTRIBUTIONS = ("uniform", "data")
+
+
+def with_label_distribution(spec: Spec, name: str, distribution: Any) -> Spec:
+    """Returns a spec with another distribution of the labels that fakes are generated for.
+
+    Args:
+      spec: Spec of a source.
+      name: Name of the source.
+      distribution: One of ``LABEL_DISTRIBUTIONS``, see ``Spec.label_distribution``.
+
+    Raises:
+      SetupError: There is no such distribution, or the number of examples of each class is not known.
+    """
+    if distribution not in LABEL_DISTRIBUTIONS:
+        raise unknown("data.label_distribution", distribution, LABEL_DISTRIBUTIONS)
+    if distribution == "data" and not spec.class_counts:
+        raise SetupError(
+            "data.label_distribution is 'data': how many examples of each class are in"
+            f" {name} is not known before it is opened, give 'uniform'"
+        )
+    return spec._replace(label_distribution=distribution)
 
 
 Conditions = Callable[[Array, Array], dict[str, Array]]
@@ -92,18 +134,25 @@ def make_conditions(spec: Spec) -> Conditions:
     """Makes the function ``conditions(key, rows)`` of a source, see ``Source.conditions``.
 
     Args:
-      spec: Spec of the source. If its number of classes is known, labels are drawn uniformly from them.
+      spec: Spec of the source. If its number of classes is known, labels are drawn from its
+        ``label_distribution``.
 
     Returns:
       The function; it can be traced.
     """
-    classes = spec.classes
+
+    def draw(key: Array) -> Array:
+        if spec.label_distribution == "uniform":
+            return jax.random.randint(key, (), 0, len(spec.names), jnp.int32)
+        # An example is drawn from the examples in the order of their labels, so the shares are exact.
+        ends = np.cumsum(np.asarray(spec.class_counts, np.int32), dtype=np.int32)
+        example = jax.random.randint(key, (), 0, ends[-1], jnp.int32)
+        return jnp.searchsorted(jnp.asarray(ends), example, side="right").astype(jnp.int32)
 
     def conditions(key: Array, rows: Array) -> dict[str, Array]:
         asked = {"row": jnp.asarray(rows, jnp.int32)}
-        if classes is not None:
-            keys = row_keys(key, rows)
-            asked["labels"] = jax.vmap(lambda k: jax.random.randint(k, (), 0, classes, jnp.int32))(keys)
+        if spec.classes is not None:
+            asked["labels"] = jax.vmap(draw)(row_keys(key, rows))
         return asked
 
     return conditions

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,24 +13,34 @@ NAMES = ("train", "validation", "test")
 _SPLIT = re.compile(r"(\w+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?")
 
 
-def parse(split: str, names: Iterable[str] = NAMES) -> tuple[str, str | None, str | None]:
-    """Parses a split in the syntax of TensorFlow Datasets, ``NAME`` or ``NAME[FROM:TO]``.
+class Part(NamedTuple):
+    """A split or a slice of one; an end of the slice that is left out is None."""
+
+    name: str
+    start: str | None
+    stop: str | None
+
+
+def parse(split: str, names: Iterable[str] = NAMES) -> list[Part]:
+    """Parses a split in the syntax of TensorFlow Datasets: ``NAME`` or ``NAME[FROM:TO]``, joined by ``+``.
 
     Args:
-      split: Split such as ``"train"``, ``"train[:500]"``, ``"test[-100:]"`` or ``"train[10%:50%]"``.
+      split: Split such as ``"train"``, ``"train[:500]"``, ``"test[-100:]"``, ``"train[10%:50%]"`` or
+        ``"train[100:]+validation"``.
       names: Names of the splits of the dataset.
 
     Returns:
-      The name and both ends of the slice; an end that is left out is None.
+      The parts, in order.
 
     Raises:
       SetupError: The split has another form, or there is no split of that name.
     """
     names = tuple(names)
-    match = _SPLIT.fullmatch(str(split))
-    if match is None or match[1] not in names:
+    matches = [_SPLIT.fullmatch(part) for part in str(split).split("+")]
+    parts = [Part(match[1], match[2], match[3]) for match in matches if match and match[1] in names]
+    if len(parts) < len(matches):
         raise unknown("data.split", split, [*names, *(f"{name}[:50%]" for name in names[:1])])
-    return match[1], match[2], match[3]
+    return parts
 
 
 def _position(end: str, split: str, length: int) -> int:
@@ -46,25 +57,27 @@ def choose(splits: Mapping[str, np.ndarray], split: str) -> np.ndarray:
 
     Args:
       splits: Indices of the examples of each split, in the order of the split, by name.
-      split: Name of a split, or a slice of one.
+      split: Name of a split, or a slice of one, or several joined by ``+``.
 
     Returns:
       Indices of shape (N,).
 
     Raises:
-      SetupError: There is no such split, the slice ends beyond the split, or the slice is empty.
+      SetupError: There is no such split, the slice ends beyond the split, or a slice is empty.
     """
     if not splits:
         raise SetupError(f"data.split is {split!r}, and these data have no splits: leave it out")
-    name, start, stop = parse(split, splits)
-    whole = splits[name]
-    ends = [None if end is None else _position(end, split, len(whole)) for end in (start, stop)]
-    chosen = whole[slice(*ends)]
-    if not len(chosen):
-        raise SetupError(
-            f"data.split {split!r} holds no examples: {name} has {len(whole)} in all, give another split"
-        )
-    return chosen
+    chosen = []
+    for name, start, stop in parse(split, splits):
+        whole = splits[name]
+        ends = [None if end is None else _position(end, split, len(whole)) for end in (start, stop)]
+        chosen.append(whole[slice(*ends)])
+        if not len(chosen[-1]):
+            raise SetupError(
+                f"data.split {split!r} holds no examples: {name} has {len(whole)} in all, give"
+                " another split"
+            )
+    return np.concatenate(chosen)
 
 
 def stratified(labels: np.ndarray, *, validation: int, test: int) -> dict[str, np.ndarray]:

@@ -66,9 +66,10 @@ def _builder(name: str, path: str | None) -> Any:
 def _spec(builder: Any, size: int, channels: int) -> Spec:
     features = builder.info.features or {}
     labelled = "label" in features
-    # Only a feature of the type ClassLabel has a number of classes.
+    # Only a feature of the type ClassLabel has a number of classes, and names for them.
     classes = getattr(features["label"], "num_classes", None) if labelled else None
-    return make_spec(image_shape(size, channels), labelled=labelled, classes=classes)
+    names = features["label"].names if classes is not None else ()
+    return make_spec(image_shape(size, channels), labelled=labelled, classes=classes, class_names=names)
 
 
 def tfds_spec(name: str, *, path: str | None = None, size: int, channels: int) -> Spec:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from jaxgan.gans import adversarial, began, conditional, cyclegan, growing, vae
+from jaxgan.gans import adversarial, began, conditional, cyclegan, growing, infogan, semi_supervised, vae
 from jaxgan.steps import GAN
 
 # The signature of a factory declares its inputs: networks by role (annotated ``nn.Module``),
@@ -14,5 +14,7 @@ SYSTEMS: dict[str, Callable[..., GAN]] = {
     "conditional": conditional.conditional,
     "cyclegan": cyclegan.cyclegan,
     "growing": growing.growing,
+    "infogan": infogan.infogan,
+    "semi_supervised": semi_supervised.semi_supervised,
     "vae": vae.vae,
 }

@@ -29,7 +29,8 @@ INSTEAD = {
 }
 
 
-def _mixes(loss: LossPair | Callable[[Array], LossPair], feature_matching: bool) -> str:
+def mixes(loss: LossPair | Callable[[Array], LossPair], feature_matching: bool = False) -> str:
+    """Describes what in an adversarial loss depends on the whole batch at once, see ``GAN.mixes``."""
     if feature_matching:
         return "feature matching compares means over the batch"
     if not isinstance(loss, LossPair):
@@ -233,5 +234,5 @@ def adversarial(
         critic_tx,
         judge=None if conditions else judge,
         reads=tuple(conditions),
-        mixes=_mixes(loss, feature_matching),
+        mixes=mixes(loss, feature_matching),
     )

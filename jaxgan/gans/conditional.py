@@ -37,9 +37,9 @@ def conditional(
 ) -> GAN:
     """Builds an :func:`adversarial` system in which both players are given the labels.
 
-    The critic sees real samples with their own labels, and fakes with the labels that they were generated
-    for, which are uniform over the classes. If the real labels are not uniform, the optimal logit gains a
-    term log p(y) / q(y).
+    The critic sees real samples with their own labels, of distribution p, and fakes with the labels that
+    they were generated for, of distribution q. The optimal logit has the term log p(y) / q(y), which is 0
+    if the two agree. The field ``data.label_distribution`` of a config chooses q.
 
     Args:
       generator: Module called as ``(z, labels, train)``, (B, dim) latents and (B,) labels to samples.

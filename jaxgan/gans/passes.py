@@ -23,7 +23,7 @@ PyTree = Any
 # Function from (B,) PRNG keys, optionally with a (B,) truncation, to (B, dim) latents.
 Prior = Callable[..., Array]
 
-LATENTS, PENALTIES, NOISE, REPLAY, CONDITIONS = range(5)
+LATENTS, PENALTIES, NOISE, REPLAY, CONDITIONS, CODES = range(6)
 
 # Collections of layers whose output for one sample depends on the others in the batch.
 MIXING = ("batch_stats", minibatch.COLLECTION)
@@ -62,12 +62,50 @@ def forward(
     return out, {**model_state, **updated}
 
 
+def forward_all(
+    module: nn.Module,
+    params: PyTree,
+    model_state: PyTree,
+    *inputs: tuple[PyTree, ...],
+    method: str | None = None,
+) -> tuple[tuple[PyTree, ...], PyTree]:
+    """Runs a critic on several inputs, in the one pass of its update that advances its state.
+
+    Args:
+      module: Critic network.
+      params: Parameters of the critic.
+      model_state: Other collections of the critic.
+      *inputs: Inputs of the network, such as those for real and those for generated samples, which are
+        pytrees of (B, ...) arrays of the same shapes.
+      method: Name of the method to run instead of the module's call.
+
+    Returns:
+      The output for each of the inputs, and the critic's collections after the pass.
+    """
+    if any(name in model_state for name in MIXING):
+        outs = []
+        for number, own in enumerate(inputs):
+            out, model_state = forward(
+                module, params, model_state, *own, advance=number == 0, method=method
+            )
+            outs.append(out)
+        return tuple(outs), model_state
+    # The rows of all inputs are interleaved, not concatenated, so that each row stays on its device.
+    count = len(inputs)
+    joined = jax.tree.map(lambda *x: jnp.stack(x, 1).reshape(-1, *x[0].shape[1:]), *inputs)
+    out, model_state = forward(module, params, model_state, *joined, advance=True, method=method)
+    split = jax.tree.map(lambda x: x.reshape(x.shape[0] // count, count, *x.shape[1:]), out)
+    return tuple(jax.tree.map(lambda x, i=i: x[:, i], split) for i in range(count)), model_state
+
+
 def forward_both(
     module: nn.Module,
     params: PyTree,
     model_state: PyTree,
     real: tuple[PyTree, ...],
     fake: tuple[PyTree, ...],
+    *,
+    method: str | None = None,
 ) -> tuple[PyTree, PyTree, PyTree]:
     """Runs a critic on real and fake inputs, in the one pass of its update that advances its state.
 
@@ -77,19 +115,13 @@ def forward_both(
       model_state: Other collections of the critic.
       real: Inputs for real samples, pytrees of (B, ...) arrays.
       fake: Inputs for generated samples, of the same shapes.
+      method: Method of the module to run instead of its ``__call__``.
 
     Returns:
       The outputs for real and for fake inputs, and the critic's collections after the pass.
     """
-    if any(name in model_state for name in MIXING):
-        real_out, model_state = forward(module, params, model_state, *real, advance=True)
-        fake_out, model_state = forward(module, params, model_state, *fake, advance=False)
-        return real_out, fake_out, model_state
-    # Real and fake rows are interleaved, not concatenated, so that each row stays on its device.
-    both = jax.tree.map(lambda a, b: jnp.stack([a, b], 1).reshape(-1, *a.shape[1:]), real, fake)
-    out, model_state = forward(module, params, model_state, *both, advance=True)
-    pairs = jax.tree.map(lambda x: x.reshape(x.shape[0] // 2, 2, *x.shape[1:]), out)
-    return *(jax.tree.map(lambda x, i=i: x[:, i], pairs) for i in (0, 1)), model_state
+    (real_out, fake_out), model_state = forward_all(module, params, model_state, real, fake, method=method)
+    return real_out, fake_out, model_state
 
 
 def evaluate(module: nn.Module, player: TrainState, *inputs: PyTree, method: str | None = None) -> PyTree:

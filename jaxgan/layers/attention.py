@@ -1,7 +1,7 @@
 """Self-attention between the pixels of an image, following SAGAN."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan import layers
+from jaxgan.errors import SetupError
 
 Array = jax.Array
 Initializer = Callable[..., Array]
@@ -18,6 +19,31 @@ def max_pool(x: Array) -> Array:
     """Takes maxima over 2 × 2 pixels: (B, 2H, 2W, C) to (B, H, W, C). Equal maxima share the gradient."""
     b, h, w, c = x.shape
     return x.reshape(b, h // 2, 2, w // 2, 2, c).max((2, 4))
+
+
+def places(attention: Sequence[int], sides: Sequence[int]) -> list[bool]:
+    """Returns, for each layer of a network, whether self-attention follows the layer.
+
+    Args:
+      attention: Sides in pixels of the feature maps with self-attention; a network's field of that name.
+      sides: Side of each hidden layer's output in pixels, in order. Of several layers with the same side,
+        the first is followed by self-attention.
+
+    Raises:
+      SetupError: No hidden layer has one of the sides, or the side is odd, so that max-pooling is not
+        defined.
+
+    >>> places((16,), (8, 16, 16, 32))
+    [False, True, False, False]
+    """
+    even = list(dict.fromkeys(side for side in sides if side % 2 == 0))
+    for side in attention:
+        if side not in even:
+            raise SetupError(
+                f"attention {tuple(attention)}: no hidden layer has an even side of {side} pixels, give"
+                f" {' or '.join(f'({able},)' for able in even) or '()'}"
+            )
+    return [side in attention and side not in sides[:i] for i, side in enumerate(sides)]
 
 
 class SelfAttention(nn.Module):

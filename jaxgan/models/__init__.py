@@ -4,12 +4,32 @@ from collections.abc import Mapping
 
 import flax.linen as nn
 
-from jaxgan.models import dcgan, growing, mlp, projection, resnet
+from jaxgan.models import (
+    conditional_dcgan,
+    conditional_resnet,
+    dcgan,
+    growing,
+    mlp,
+    resnet,
+    weight_norm_mlp,
+)
 
-IMAGES_ONLY = ("dcgan", "growing", "projection", "resnet")  # families that generate images but no points
+# Families that generate images but no points.
+IMAGES_ONLY = (
+    "conditional_dcgan",
+    "conditional_resnet",
+    "dcgan",
+    "growing",
+    "resnet",
+)
 
 FAMILIES: dict[str, Mapping[str, type[nn.Module]]] = {
-    "dcgan": {"generator": dcgan.Generator, "critic": dcgan.Critic, "autoencoder": dcgan.AutoEncoder},
+    "dcgan": {
+        "generator": dcgan.Generator,
+        "critic": dcgan.Critic,
+        "autoencoder": dcgan.AutoEncoder,
+        "coding_critic": dcgan.CodingCritic,
+    },
     "mlp": {
         "generator": mlp.Generator,
         "critic": mlp.Critic,
@@ -19,6 +39,8 @@ FAMILIES: dict[str, Mapping[str, type[nn.Module]]] = {
         "critics": mlp.DomainCritics,
     },
     "growing": {"generator": growing.Generator, "critic": growing.Critic},
-    "projection": {"generator": projection.Generator, "critic": projection.Critic},
+    "conditional_dcgan": {"generator": conditional_dcgan.Generator, "critic": conditional_dcgan.Critic},
+    "conditional_resnet": {"generator": conditional_resnet.Generator, "critic": conditional_resnet.Critic},
     "resnet": {"generator": resnet.Generator, "critic": resnet.Critic},
+    "weight_norm_mlp": {"generator": weight_norm_mlp.Generator, "classifier": weight_norm_mlp.Classifier},
 }

@@ -9,7 +9,8 @@ References:
   Miyato et al., 2018, Spectral Normalization for GANs, appendix B.4, https://arxiv.org/abs/1802.05957
 """
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import flax.linen as nn
 import jax
@@ -17,19 +18,21 @@ import jax.numpy as jnp
 
 from jaxgan.errors import SetupError, unknown
 from jaxgan.layers import NORMS, Conv, ConvMeanPool, Dense, Norm, UpsampleConv
+from jaxgan.layers.attention import SelfAttention, places
 from jaxgan.ops.resample import mean_pool, upsample_nearest
 
 Array = jax.Array
+Normalise = Callable[[Array], Array]
 
 SIZES = (16, 32, 64, 128)
 
 # Both are Glorot initialisers, with gain √2 for the layers under ReLUs and 1 for the shortcuts.
-_block_init = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")
-_shortcut_init = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
+block_init = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")
+shortcut_init = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
 
 
 def check(size: int, norm: str, width: int) -> None:
-    """Validates the settings of the two networks below.
+    """Validates the settings of a network.
 
     Raises:
       SetupError: The size or the norm is unknown, or the width is not positive.
@@ -42,22 +45,29 @@ def check(size: int, norm: str, width: int) -> None:
         raise SetupError(f"width {width}: a ResNet needs at least 1 channel")
 
 
+def doublings(size: int) -> int:
+    """Returns how often the side doubles from 4 pixels to ``size``.
+
+    >>> doublings(32)
+    3
+    """
+    return (size // 4).bit_length() - 1
+
+
 class GeneratorBlock(nn.Module):
     """Residual block: norm, ReLU, upsampling, convolution, norm, ReLU, convolution; with a shortcut."""
 
     features: int
-    norm: str
+    spectral: bool
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
-        """Maps (B, H, W, I) to (B, 2H, 2W, features)."""
-        block = (self.features, True, self.norm == "spectral", _block_init, self.dtype)
-        shortcut = (*block[:3], _shortcut_init, self.dtype)
-        y = nn.relu(Norm(self.norm)(x, train))
-        y = UpsampleConv(*block)(y, train)
-        y = nn.relu(Norm(self.norm)(y, train))
-        y = Conv(*block)(y, train)
+    def __call__(self, x: Array, normalise: Normalise, train: bool) -> Array:
+        """Maps (B, H, W, I) to (B, 2H, 2W, features), with layers that ``normalise`` adds to the block."""
+        block = (self.features, True, self.spectral, block_init, self.dtype)
+        shortcut = (*block[:3], shortcut_init, self.dtype)
+        y = UpsampleConv(*block)(nn.relu(normalise(x)), train)
+        y = Conv(*block)(nn.relu(normalise(y)), train)
         # A 1 × 1 convolution commutes with upsampling and is cheaper on the smaller images.
         return y + upsample_nearest(Conv(*shortcut, kernel_size=1)(x, train))
 
@@ -77,8 +87,8 @@ class CriticBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, H, W, I) to (B, H, W, features), with half the height and width if ``pool``."""
-        block = (self.features, True, self.norm == "spectral", _block_init, self.dtype)
-        shortcut = (*block[:3], _shortcut_init, self.dtype)
+        block = (self.features, True, self.norm == "spectral", block_init, self.dtype)
+        shortcut = (*block[:3], shortcut_init, self.dtype)
         y = x if self.first else nn.relu(Norm(self.norm)(x, train))
         y = Conv(*block)(y, train)
         y = nn.relu(Norm(self.norm)(y, train))
@@ -91,6 +101,78 @@ class CriticBlock(nn.Module):
         return x + y
 
 
+class Shape(Protocol):
+    """The fields that the networks of this family and of the class-conditional one share."""
+
+    attention: tuple[int, ...]
+    dtype: Any
+
+
+class ImageShape(Shape, Protocol):
+    """The fields that generators share."""
+
+    size: int
+    channels: int
+
+
+def upsample(
+    module: ImageShape,
+    z: Array,
+    train: bool,
+    *,
+    widths: Sequence[int],
+    inner: Normalise,
+    outer: Normalise,
+    spectral: bool,
+) -> Array:
+    """Applies a generator's layers: (B, dim) codes to (B, size, size, channels) images in [−1, 1].
+
+    The function must be called in the compact method of ``module``.
+
+    Args:
+      module: Generator that will own the layers.
+      z: Codes, (B, dim).
+      train: Whether the pass is one in training.
+      widths: Number of feature maps of each block's output.
+      inner: Function that normalises feature maps (B, H, W, C) within the blocks.
+      outer: Function that normalises the output of the last block.
+      spectral: Whether kernels are divided by their largest singular values.
+    """
+    attended = places(module.attention, [8 << i for i in range(len(widths))])
+    common = (True, spectral, shortcut_init, module.dtype)
+    x = Dense(16 * widths[0], *common)(z, train).reshape(-1, 4, 4, widths[0])
+    for width, attends in zip(widths, attended, strict=True):
+        x = GeneratorBlock(width, spectral, module.dtype)(x, inner, train)
+        if attends:
+            x = SelfAttention(spectral, kernel_init=shortcut_init, dtype=module.dtype)(x, train)
+    return jnp.tanh(Conv(module.channels, *common)(nn.relu(outer(x)), train).astype(jnp.float32))
+
+
+def downsample(
+    module: Shape, x: Array, train: bool, *, widths: Sequence[int], pools: int, norm: str
+) -> Array:
+    """Applies a critic's blocks, a ReLU and a sum over pixels: images to (B, features).
+
+    The function must be called in the compact method of ``module``.
+
+    Args:
+      module: Critic that will own the layers.
+      x: Images, (B, size, size, channels).
+      train: Whether the pass is one in training.
+      widths: Number of feature maps of each block's output.
+      pools: Number of blocks, the first ones, that halve the side.
+      norm: Normalisation, which is batch, layer, none or spectral.
+    """
+    blocks = len(widths)
+    attended = places(module.attention, [x.shape[1] >> min(i + 1, pools) for i in range(blocks)])
+    for i, (width, attends) in enumerate(zip(widths, attended, strict=True)):
+        x = CriticBlock(width, norm, i < pools, i == 0, module.dtype)(x, train)
+        if attends:
+            attend = SelfAttention(norm == "spectral", kernel_init=shortcut_init, dtype=module.dtype)
+            x = attend(x, train)
+    return jnp.sum(nn.relu(x), (1, 2))
+
+
 class Generator(nn.Module):
     """Generator that maps a code to an image, doubling the side in every block.
 
@@ -100,6 +182,7 @@ class Generator(nn.Module):
       width: Number of feature maps of every block (256 or 128 in the papers).
       norm: Normalisation, which is batch, layer, none or spectral.
       dtype: Type of activations and of the products' operands; parameters, moments and results are float32.
+      attention: Sides in pixels of the blocks' outputs with self-attention.
     """
 
     size: int
@@ -107,17 +190,18 @@ class Generator(nn.Module):
     width: int = 256
     norm: str = "batch"
     dtype: Any = jnp.float32
+    attention: tuple[int, ...] = ()
 
     @nn.compact
     def __call__(self, z: Array, train: bool) -> Array:
         """Maps (B, dim) codes to (B, size, size, channels) images in [−1, 1]."""
         check(self.size, self.norm, self.width)
-        common = (True, self.norm == "spectral", _shortcut_init, self.dtype)
-        x = Dense(16 * self.width, *common)(z, train).reshape(-1, 4, 4, self.width)
-        while x.shape[1] < self.size:
-            x = GeneratorBlock(self.width, self.norm, self.dtype)(x, train)
-        x = nn.relu(Norm(self.norm)(x, train))
-        return jnp.tanh(Conv(self.channels, *common)(x, train).astype(jnp.float32))
+
+        def normalise(x: Array) -> Array:
+            return Norm(self.norm)(x, train)
+
+        widths, spectral = doublings(self.size) * (self.width,), self.norm == "spectral"
+        return upsample(self, z, train, widths=widths, inner=normalise, outer=normalise, spectral=spectral)
 
 
 class Critic(nn.Module):
@@ -131,20 +215,20 @@ class Critic(nn.Module):
       norm: Normalisation, which is layer, none or spectral, or batch for objectives whose critic may mix
         samples.
       dtype: Type of activations and of the products' operands; parameters, moments and results are float32.
+      attention: Sides in pixels of the blocks' outputs with self-attention.
     """
 
     width: int = 128
     norm: str = "spectral"
     dtype: Any = jnp.float32
+    attention: tuple[int, ...] = ()
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, size, size, channels) images to (B,) logits."""
         check(x.shape[1], self.norm, self.width)
-        pools = (x.shape[1] // 8).bit_length() - 1
-        for i in range(pools + 2):
-            x = CriticBlock(self.width, self.norm, i < pools, i == 0, self.dtype)(x, train)
-        x = jnp.sum(nn.relu(x), (1, 2))
+        pools = doublings(x.shape[1]) - 1
+        x = downsample(self, x, train, widths=(pools + 2) * (self.width,), pools=pools, norm=self.norm)
         self.sow("intermediates", "features", x)
-        last = Dense(1, True, self.norm == "spectral", _shortcut_init, self.dtype)
+        last = Dense(1, True, self.norm == "spectral", shortcut_init, self.dtype)
         return last(x, train)[:, 0].astype(jnp.float32)

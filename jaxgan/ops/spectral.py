@@ -1,13 +1,13 @@
 """Spectral normalisation by power iteration, with its state in the Flax collection ``spectral``.
 
-A kernel W, reshaped to (−1, out), is divided by an estimate of its largest singular value σ. The state
-holds an estimate u of the first right singular vector and the σ that was computed from u.
+A kernel W, reshaped to (−1, out), is divided by σ = vᵀWu, an estimate of its largest singular value. The
+state is u, an estimate of the first right singular vector; v is W u / ‖W u‖.
 
-* In each update of the player that owns the layer, one pass advances the state: the pass whose ``apply``
-  has the collection as mutable.
-* Every other pass in training (the rest of that update, penalties, the other player's step) leaves u
-  unchanged and computes σ from u and the current kernel, so that gradients flow through σ on every pass.
-* Evaluation (``train=False``) divides by the stored σ and computes nothing.
+* In each update of the player that owns the layer, one pass advances u by one iteration: the pass whose
+  ``apply`` has the collection as mutable.
+* Every other pass in training (the rest of that update, penalties, the other player's step) and evaluation
+  (``train=False``) leave u unchanged. They compute σ from u and the kernel at hand, so that gradients flow
+  through σ on every pass, and so that averaged kernels are divided by their own σ.
 """
 
 import flax.linen as nn
@@ -70,8 +70,7 @@ def normalize(module: nn.Module, kernel: Array, *, train: bool) -> Array:
     Args:
       module: Module that owns the kernel and will own the state.
       kernel: Kernel (..., out), which is reshaped to (−1, out) to compute σ.
-      train: Whether σ is computed from the kernel (and u is advanced, if the collection is mutable) or read
-        from the state.
+      train: Whether u is advanced if the collection is mutable.
 
     Returns:
       The normalised kernel, with the same shape.
@@ -83,12 +82,8 @@ def normalize(module: nn.Module, kernel: Array, *, train: bool) -> Array:
         return jax.lax.fori_loop(0, WARM_UP, lambda _, u: power_iteration(matrix, u)[0], u)
 
     u = module.variable(COLLECTION, "u", first_u)
-    sigma = module.variable(COLLECTION, "sigma", lambda: sigma_of(matrix, u.value))
-    if not train:
-        return kernel / sigma.value
-    if module.is_mutable_collection(COLLECTION) and not module.is_initializing():
-        u.value, value = power_iteration(matrix, u.value)
-        sigma.value = jax.lax.stop_gradient(value)
+    if train and module.is_mutable_collection(COLLECTION) and not module.is_initializing():
+        u.value, sigma = power_iteration(matrix, u.value)
     else:
-        value = sigma_of(matrix, u.value)
-    return kernel / (value + _TINY)
+        sigma = sigma_of(matrix, u.value)
+    return kernel / (sigma + _TINY)

@@ -158,11 +158,26 @@ def test_celeba_has_the_papers_settings():
     assert derived.spec_of(config).shape == (64, 64, 3)
 
 
+def test_sagans_have_the_papers_settings():
+    for name in ("sagan_fashion_mnist.py", "sagan_imagenet128.py"):
+        config = config_files.load(name).values
+        assert (config.gan.name, config.gan.loss, config.n_critic) == ("conditional", "hinge", 1)
+        assert config.models.generator.spectral
+        for player, rate in (("generator", 1e-4), ("critic", 4e-4)):
+            optimizer = config.optimizers[player]
+            assert (optimizer.learning_rate, optimizer.b1, optimizer.b2) == (rate, 0.0, 0.9)
+    assert (config.batch_size, config.latent.dim) == (256, 128)
+    assert config.models.generator.attention == config.models.critic.attention == (32,)
+    spec = derived.spec_of(config)
+    assert (spec.shape, spec.classes) == ((128, 128, 3), 1000)
+
+
 @pytest.mark.slow
-def test_celeba_trains_on_mock_data(tmp_path):
+@pytest.mark.parametrize("name", ["dcgan_celeba.py", "sagan_imagenet128.py"])
+def test_a_config_for_accelerators_trains_on_mock_data(name, tmp_path):
     import tensorflow_datasets as tfds
 
-    config = config_files.load("dcgan_celeba.py").values
+    config = config_files.load(name).values
     with config.unlocked():
         for player in ("generator", "critic"):
             config.models[player].width = 2
@@ -171,6 +186,7 @@ def test_celeba_trains_on_mock_data(tmp_path):
         batch = source.prepare(source.batches(seed=0, n_critic=1, batch_size=8)[0])
     gan = build.build(config)
     state = gan.init(jax.random.key(0), batch)
+    batch = with_conditions(batch, state, source.conditions)
     _, metrics = jax.jit(functools.partial(train_step, gan=gan, ema_decay=0.9))(state, batch)
     assert np.isfinite(metrics["generator_loss"])
 

@@ -1,16 +1,19 @@
 """Tests that one device, eight under jit and eight under pmap train to the same numbers."""
 
 import functools
+import subprocess
+import sys
 
 import jax
 import numpy as np
 import optax
 import pytest
 
-from jaxgan import parallel
+from jaxgan import data, parallel
 from jaxgan.errors import SetupError
 from jaxgan.steps import train_step
 from tests.conftest import tiny_batch, tiny_gan
+from tests.jaxgan.metrics.test_moments import free_port
 
 pytestmark = pytest.mark.xdist_group("devices")  # on one worker, so that each system is compiled once
 
@@ -173,3 +176,39 @@ def test_an_uneven_batch_is_refused(batch_size, hint):
     with pytest.raises(SetupError, match=f"batch_size {batch_size} .*8 devices.*{hint}"):
         parallel.check_batch_size(batch_size, 8)
     parallel.check_batch_size(24, 8)
+
+
+HOST = """
+import sys
+import jax, numpy as np
+rank = int(sys.argv[1])
+jax.distributed.initialize(sys.argv[2], num_processes=2, process_id=rank)
+from jaxgan import data, parallel
+images = np.broadcast_to(np.arange(9, dtype=np.uint8)[:, None, None, None], (9, 4, 4, 1))
+source = data.from_arrays(np.ascontiguousarray(images))
+own = source.batches(seed=0, n_critic=2, batch_size=6)[1]
+assert own["real"].shape == (2, 3, 4, 4, 1)
+np.savez(sys.argv[3], **parallel.gather_batch(own))
+"""
+
+
+@pytest.mark.slow
+def test_two_hosts_gather_the_batch_of_one(tmp_path):
+    address = f"127.0.0.1:{free_port()}"
+    commands = [
+        [sys.executable, "-c", HOST, str(rank), address, str(tmp_path / f"{rank}.npz")] for rank in (0, 1)
+    ]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for command in commands]
+    for process in processes:
+        _, stderr = process.communicate(timeout=300)
+        assert process.returncode == 0, stderr
+    images = np.broadcast_to(np.arange(9, dtype=np.uint8)[:, None, None, None], (9, 4, 4, 1))
+    source = data.from_arrays(np.ascontiguousarray(images))
+    whole = source.batches(seed=0, n_critic=2, batch_size=6)[1]
+    alone = parallel.gather_batch(whole)
+    for rank in (0, 1):
+        with np.load(tmp_path / f"{rank}.npz") as file:
+            assert set(file) == set(whole)
+            for name, value in whole.items():
+                np.testing.assert_array_equal(file[name], value)
+                np.testing.assert_array_equal(alone[name], value)

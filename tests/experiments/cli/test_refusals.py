@@ -370,6 +370,8 @@ def checked(config):
         ("train", "test", False),
         ("train", "train[:100]", True),
         ("train[:500]", "train", True),
+        ("train[:100]+validation", "test", False),
+        ("train[:100]+validation", "validation", True),
     ],
 )
 def test_what_was_trained_on_is_not_held_out(trained, held_out, refused):

@@ -54,6 +54,17 @@ def test_checkpoints_in_turn_are_the_same_as_alone(finished):
     assert last.state.generator.ema_params is last.state.generator.params
 
 
+def test_raw_weights_are_those_of_both_players(finished):
+    run = restore.restore(finished[0])
+    averaged = run.state.replace(critic=run.state.generator)  # a critic that keeps averages
+    restored = checkpoint.Restored(averaged, {}, run.state_sha256)
+    stages = [restore._BuiltStage(12, run.config, run.gan, run.state)]
+    for raw in (False, True):
+        state = restore._run_of(stages, restored, raw).state
+        for player in (state.generator, state.critic):
+            assert (player.ema_params is player.params) == raw
+
+
 def folder_of_an_earlier_version(directory, kind="run"):
     """Makes a work directory of an earlier version: a config without a system, a checkpoint of format 1."""
     config = {"num_steps": 4, "loss": "hinge", "data": {"name": "ring", "path": ""}}

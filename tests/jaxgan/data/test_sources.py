@@ -104,7 +104,10 @@ def test_examples_prepare_to_samples(kind, folder):
 def test_what_the_specs_are(folder):
     image = jax.ShapeDtypeStruct((28, 28, 1), jnp.float32)
     assert data.open_spec(**DIGITS) == data.Spec(
-        {"real": image, "labels": INTEGER, "row": INTEGER}, classes=10
+        {"real": image, "labels": INTEGER, "row": INTEGER},
+        classes=10,
+        class_names=tuple("0123456789"),
+        class_counts=(500,) * 10,
     )
     assert data.open_spec(**RING) == data.Spec({"real": POINTS, "row": INTEGER})
     assert data.open_spec(**options("folder", folder)).classes == 3  # Cats, dogs and dogs/small.
@@ -114,6 +117,32 @@ def test_what_the_specs_are(folder):
     spec = data.open_spec(**options("real and others", folder))
     assert list(spec.fields) == ["real", "labels", "row", "other", "other_labels"]
     assert spec.classes == 3
+    assert spec.names == ("cats", "dogs", "dogs/small")
+    assert data.make_spec((4, 4, 1), labelled=True, classes=3).names == ("0", "1", "2")
+    assert data.open_spec(**RING).names == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "counts"),
+    [
+        ({"name": "digits"}, [500] * 10),
+        ({"name": "digits", "split": "train"}, [350] * 10),
+        ({"name": "digits", "split": "test[:14]"}, [2] * 4 + [1] * 6),
+        ({"name": "digits", "split": "validation", "shuffled_labels": True}, [50] * 10),
+        ({"name": "folder"}, [2, 1, 1]),
+        ({"name": "folder", "split": "train"}, None),
+    ],
+)
+def test_the_counts_of_classes_are_those_of_the_labels(fields, counts, folder):
+    fields = {"size": 8, "channels": 1, **fields}
+    if fields["name"] == "folder":
+        fields["path"] = str(folder)
+    source = data.open_source(**fields)
+    labels = source.examples[np.arange(source.num_examples)]["labels"]
+    assert source.spec.class_counts == tuple(np.bincount(labels, minlength=source.spec.classes))
+    assert data.open_spec(**fields) == source.spec
+    if counts:
+        assert list(source.spec.class_counts) == counts
 
 
 def test_images_are_told_from_points():
@@ -148,6 +177,7 @@ def test_tfds_tells_its_spec_without_a_download(tmp_path, monkeypatch):
         faces = data.open_spec("tfds/celeb_a", **common, split="train")
     assert not list(tmp_path.iterdir())
     assert (fashion.classes, fashion.shape) == (10, (16, 16, 3))
+    assert fashion.names[:2] == ("T-shirt/top", "Trouser")
     assert faces.classes is None
     assert set(faces.fields) == {"real", "row"}
     with tfds.testing.mock_data(num_examples=2):
@@ -228,6 +258,15 @@ UNKNOWN_FIELDS = [
         "data.a: data.b: unknown data field of folder 'siz': did you mean 'size'",
     ),
     ({"name": "zipped", "a": {**RING, "seed": 3}}, "data.a.seed is 3: parts share data.seed"),
+    (
+        {**DIGITS, "label_distribution": "dta"},
+        "unknown data.label_distribution 'dta': did you mean 'data'",
+    ),
+    (
+        {**TFDS, "label_distribution": "data"},
+        "data.label_distribution is 'data': how many examples of each class are in tfds/mnist is not known",
+    ),
+    ({**RING, "label_distribution": "data"}, "unknown data field of ring 'label_distribution'"),
 ]
 
 
@@ -242,7 +281,14 @@ def test_a_field_that_a_source_does_not_take_is_refused(function, fields, messag
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_field_that_asks_for_nothing_is_accepted(kind, folder):
     fields = options(kind, folder)
-    idle = {"split": None, "skip_bad": False, "seed": 3, "path": "", **fields}
+    idle = {
+        "split": None,
+        "skip_bad": False,
+        "seed": 3,
+        "path": "",
+        "label_distribution": "uniform",
+        **fields,
+    }
     assert data.open_spec(**idle) == data.open_spec(**fields)
     assert data.open_source(**idle).spec == data.open_spec(**fields)
     assert set(data.open_conditions(**idle)(jax.random.key(0), np.arange(2))) >= {"row"}
@@ -332,6 +378,35 @@ def test_labels_asked_for_are_uniform():
     np.testing.assert_allclose(np.bincount(labels) / len(rows), [1 / 3] * 3, atol=0.01)
     other = numbered(6).conditions(jax.random.key(1), rows)["labels"]
     np.testing.assert_allclose((labels == other).mean(), 1 / 3, atol=0.01)
+
+
+def test_labels_may_be_asked_for_as_often_as_the_data_has_them(folder):
+    fields = options("folder", folder)
+    rows = np.arange(30_000, dtype=np.int32)
+    shares = {}
+    for name in ("uniform", "data"):
+        source = data.open_source(**fields, label_distribution=name)
+        labels = source.conditions(jax.random.key(0), rows)["labels"]
+        known = data.open_conditions(**fields, label_distribution=name)
+        np.testing.assert_array_equal(labels, known(jax.random.key(0), rows)["labels"])
+        assert labels.dtype == jnp.int32
+        shares[name] = np.bincount(labels) / len(rows)
+    # Five standard deviations of a share of 30,000 independent labels are at most 0.0145.
+    np.testing.assert_allclose(shares["data"], [1 / 2, 1 / 4, 1 / 4], atol=0.0145)
+    np.testing.assert_allclose(shares["uniform"], [1 / 3] * 3, atol=0.0145)
+    part = {"name": "zipped", "real": {**fields, "label_distribution": "data"}, "other": DIGITS}
+    assert data.open_spec(**part).label_distribution == "data"
+    labels = data.open_conditions(**part)(jax.random.key(0), rows)["labels"]
+    np.testing.assert_allclose(np.bincount(labels)[0] / len(rows), 1 / 2, atol=0.0145)
+
+
+@given(counts=st.lists(st.integers(0, 3), min_size=1, max_size=6).filter(any), seed=st.integers(0, 99))
+@settings(max_examples=15)
+def test_a_class_without_examples_is_never_asked_for(counts, seed):
+    spec = data.make_spec((4, 4, 1), labelled=True, classes=len(counts), class_counts=counts)
+    conditions = data.make_conditions(spec._replace(label_distribution="data"))
+    labels = conditions(jax.random.key(seed), np.arange(400, dtype=np.int32))["labels"]
+    assert set(np.asarray(labels).tolist()) == {k for k, count in enumerate(counts) if count}
 
 
 def test_nothing_but_rows_is_asked_where_there_are_no_classes():
@@ -452,6 +527,17 @@ def test_zipped_examples_go_by_index_to_the_shortest():
     assert endless.num_examples is None
     with pytest.raises(TypeError, match="endless"):
         len(endless.examples)
+
+
+def test_a_split_of_zipped_data_is_that_of_real():
+    real = {**DIGITS, "split": "train"}
+    fields = {"name": "zipped", "real": real, "labelled": {**DIGITS, "split": "train[:10]"}}
+    found = data.fields_of_split(fields, "test")
+    assert found == {**DIGITS, "split": "test"}
+    assert data.fields_of_split(real, "test") == found
+    assert data.open_source(**found).num_examples == 1000
+    with pytest.raises(SetupError, match=r"split 'test' of data\.name zipped is that of its part real"):
+        data.fields_of_split({"name": "zipped", "a": RING}, "test")
 
 
 def test_conditions_of_parts_are_drawn_apart_and_of_pairs_together():

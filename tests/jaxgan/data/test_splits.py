@@ -44,6 +44,16 @@ def test_a_slice_of_digits_is_balanced():
     np.testing.assert_array_equal(np.bincount(labels_of(digits("test[37:67]"))), [3] * 10)
 
 
+def test_splits_are_joined_in_order():
+    parts = {"train": np.arange(10), "test": np.arange(10, 14)}
+    np.testing.assert_array_equal(splits.choose(parts, "test[1:]+train[:2]"), [11, 12, 13, 0, 1])
+    rest = digits("train[100:]+validation")
+    assert rest.num_examples == 3900
+    np.testing.assert_array_equal(np.bincount(labels_of(rest)), [390] * 10)
+    images = [s.examples[np.arange(s.num_examples)]["real"] for s in (digits("train[:100]"), rest)]
+    assert not {x.tobytes() for x in images[0]} & {x.tobytes() for x in images[1]}
+
+
 def test_batches_of_a_split_hold_all_of_it_and_nothing_else():
     test = digits("test[:20]")
     batch = test.batches(seed=1, n_critic=1, batch_size=20)[0]
@@ -54,7 +64,7 @@ def test_batches_of_a_split_hold_all_of_it_and_nothing_else():
 
 def test_a_split_of_a_source_is_the_source_of_a_split():
     first, second = digits("validation[10:30]"), data.split(digits(), "validation[10:30]")
-    assert first.spec == second.spec
+    assert first.spec == second.spec._replace(class_counts=(2,) * 10)
     assert first.num_examples == second.num_examples == 20
     one, other = (s.batches(seed=2, n_critic=2, batch_size=4)[3] for s in (first, second))
     for name, value in one.items():
@@ -114,7 +124,9 @@ def test_another_file_moves_none_to_another_split(names, other):
         ("trian", r"unknown data.split 'trian': did you mean 'train'.*valid: .*test, train, "),
         ("train[:5", "unknown data.split"),
         ("train[:0.5]", "unknown data.split"),
-        ("train+test", "unknown data.split"),
+        ("train+", "unknown data.split"),
+        ("train+tests", r"unknown data.split 'train.tests'"),
+        ("train+test[:0]", "holds no examples: test has 1000"),
         ("train[3]", "unknown data.split"),
         ("train[:5001]", r"data.split 'train.:5001.': there are 3500 examples"),
         ("train[:101%]", "there are 3500 examples"),

@@ -2,15 +2,17 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from jaxgan import latents, losses, optimizers
+from jaxgan import latents, layers, losses, optimizers
 from jaxgan.gans import passes
 from jaxgan.gans.conditional import conditional
-from jaxgan.models import projection
+from jaxgan.models import conditional_dcgan
 from jaxgan.steps import train_step
 
 CLASSES, BATCH, SIZE = 3, 8, 8
@@ -20,8 +22,8 @@ CLASSES, BATCH, SIZE = 3, 8, 8
 def system():
     tx = optimizers.build("adam", learning_rate=1e-3, b1=0.5)
     return conditional(
-        projection.Generator(SIZE, 1, CLASSES, width=4),
-        projection.Critic(CLASSES, width=4),
+        conditional_dcgan.Generator(SIZE, 1, CLASSES, width=4),
+        conditional_dcgan.Critic(CLASSES, width=4),
         loss=losses.get("hinge"),
         generator_tx=tx,
         critic_tx=tx,
@@ -60,14 +62,18 @@ def test_fakes_carry_the_labels_they_were_asked_for(begun):
 
 def test_the_logit_is_the_projection(begun):
     _, state, batch = begun
-    critic, x = projection.Critic(CLASSES, width=4), batch["real"][0]
+    critic, x = conditional_dcgan.Critic(CLASSES, width=4), batch["real"][0]
     labels = batch["labels"][0]
     variables = {"params": state.critic.params, **state.critic.model_state}
     logits, sown = critic.apply(variables, x, labels, False, mutable=["intermediates"])
     phi = np.asarray(sown["intermediates"]["features"][0], np.float64)
     params, spectra = state.critic.params, state.critic.model_state["spectral"]
-    table = np.asarray(params["Embed_0"]["kernel"], np.float64) / float(spectra["Embed_0"]["sigma"])
-    psi = np.asarray(params["Dense_0"]["kernel"], np.float64)[:, 0] / float(spectra["Dense_0"]["sigma"])
+
+    def normalised(name):
+        matrix = np.asarray(params[name]["kernel"], np.float64)
+        return matrix / np.linalg.norm(matrix @ np.asarray(spectra[name]["u"], np.float64))
+
+    table, psi = normalised("Embed_0"), normalised("Dense_0")[:, 0]
     expected = phi @ psi + float(params["Dense_0"]["bias"][0]) + np.sum(table[labels] * phi, 1)
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)
 
@@ -88,7 +94,7 @@ def test_renaming_the_classes_in_all_tables_renames_the_outputs(begun):
     ours = gan.sample(state, key, {"row": rows, "labels": labels})
     theirs = gan.sample(renamed, key, {"row": rows, "labels": order[labels]})
     np.testing.assert_array_equal(ours, theirs)
-    critic = projection.Critic(CLASSES, width=4)
+    critic = conditional_dcgan.Critic(CLASSES, width=4)
     for player, names in ((state.critic, labels), (renamed.critic, order[labels])):
         logits = passes.evaluate(critic, player, ours, jnp.asarray(names))
         assert logits.shape == (BATCH,)
@@ -116,3 +122,79 @@ def test_both_players_learn_from_labels(begun):
     asked = np.unique(batch["conditions"]["labels"])
     changed = np.any(np.asarray(moved) != np.asarray(before), axis=1)
     np.testing.assert_array_equal(np.flatnonzero(changed), asked)  # other classes have no gradient
+
+
+# Two Gaussian classes of unit covariance in the plane, real (p) and generated (q).
+REAL_MEANS = np.array([[1.0, 0.5], [-0.5, -1.0]], np.float32)
+FAKE_MEANS = np.array([[0.0, -0.5], [0.5, 0.0]], np.float32)
+
+
+class FixedGaussians(nn.Module):
+    """A generator of N(FAKE_MEANS[y], I), with a parameter that has no effect."""
+
+    @nn.compact
+    def __call__(self, z, labels, train):
+        return z + jnp.asarray(FAKE_MEANS)[labels] + 0 * self.param("unused", nn.initializers.zeros, ())
+
+
+class OneHotCritic(nn.Module):
+    """An MLP on a point and its one-hot label."""
+
+    @nn.compact
+    def __call__(self, x, labels, train):
+        x = jnp.concatenate([x, jax.nn.one_hot(labels, 2)], -1)
+        for width in (32, 32):
+            x = nn.leaky_relu(layers.Dense(width)(x, train), 0.2)
+        return layers.Dense(1)(x, train)[:, 0]
+
+
+def test_the_critic_of_a_fixed_generator_approaches_the_conditional_log_ratio():
+    rows, steps = 512, 800
+    gan = conditional(
+        FixedGaussians(),
+        OneHotCritic(),
+        loss=losses.get("non_saturating"),
+        generator_tx=optax.sgd(0.0),
+        critic_tx=optax.adam(optax.cosine_decay_schedule(1e-2, steps)),
+        prior=functools.partial(latents.normal, dim=2),
+    )
+
+    def batch_at(key):
+        real_key, label_key, asked_key = jax.random.split(key, 3)
+        labels, asked = (jax.random.randint(k, (1, rows), 0, 2) for k in (label_key, asked_key))
+        real = jax.random.normal(real_key, (1, rows, 2)) + jnp.asarray(REAL_MEANS)[labels]
+        row = jnp.arange(rows)[None]
+        return {"real": real, "labels": labels, "row": row, "conditions": {"row": row, "labels": asked}}
+
+    @jax.jit
+    def train(key):
+        def step(state, key):
+            return train_step(state, batch_at(key), gan=gan, ema_decay=0.9)[0], None
+
+        keys = jax.random.split(key, steps)
+        return jax.lax.scan(step, gan.init(key, batch_at(key)), keys)[0]
+
+    critic = train(jax.random.key(0)).critic
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 1000)
+    x = rng.normal(size=(1000, 2)) + np.stack([REAL_MEANS, FAKE_MEANS])[rng.integers(0, 2, 1000), labels]
+
+    def log_density(means, y):
+        return -np.sum((x - means[y]) ** 2, 1) / 2
+
+    def error(y):
+        """Returns the root mean square difference from log p(x|y) / q(x|y) as a share of its own."""
+        exact = log_density(REAL_MEANS, y) - log_density(FAKE_MEANS, y)
+        return np.sqrt(np.mean((logits - exact) ** 2) / np.mean(exact**2))
+
+    logits = np.asarray(passes.evaluate(OneHotCritic(), critic, jnp.float32(x), jnp.asarray(labels)))
+    assert error(labels) < 0.1
+    assert error(1 - labels) > 1  # the control: the other class's ratio
+
+    def marginal(means):
+        return np.logaddexp(log_density(means, 0), log_density(means, 1))
+
+    # The control: a critic that ignores labels could only know log p(x) / q(x).
+    exact = log_density(REAL_MEANS, labels) - log_density(FAKE_MEANS, labels)
+    ratio = marginal(REAL_MEANS) - marginal(FAKE_MEANS)
+    assert np.sqrt(np.mean((ratio - exact) ** 2) / np.mean(exact**2)) > 0.5

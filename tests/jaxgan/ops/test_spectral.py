@@ -69,8 +69,15 @@ def test_initialisation_leaves_parameters_untouched(name):
     plain = module.clone(spectral=False).init(jax.random.key(0), x, True)
     np.testing.assert_array_equal(variables["params"]["kernel"], plain["params"]["kernel"])
     assert set(variables) == {"params", "spectral"}
-    assert set(variables["spectral"]) == {"u", "sigma"}
+    assert set(variables["spectral"]) == {"u"}
     assert variables["spectral"]["u"].shape == (5,)  # one entry per output
+
+
+def divisor(module, variables, x, train):
+    """Returns the number that a layer divides its kernel by, from its output and that without division."""
+    plain = module.clone(spectral=False).apply({"params": variables["params"]}, x, train)
+    normalised = module.apply(variables, x, train)
+    return float(jnp.vdot(plain, normalised) / jnp.vdot(normalised, normalised))
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -79,7 +86,29 @@ def test_sigma_is_within_one_percent_of_svd_after_warm_up(name):
     for _ in range(50):
         _, updated = module.apply(variables, x, True, mutable=["spectral"])
         variables = {**variables, **updated}
-    np.testing.assert_allclose(variables["spectral"]["sigma"], largest(kernel(name, variables)), rtol=0.01)
+    for train in (True, False):
+        np.testing.assert_allclose(
+            divisor(module, variables, x, train), largest(kernel(name, variables)), rtol=0.01
+        )
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_averaged_kernels_are_divided_by_their_own_sigma(name):
+    # The kernel grows by 2 % of its first value in each update, and an average of decay 0.9 lags behind.
+    module, x, variables = start(name)
+    first = averages = variables["params"]
+    for t in range(1, 51):
+        noise = jax.random.normal(jax.random.key(t), first["kernel"].shape)
+        moved = (1 + 0.02 * t) * first["kernel"] + 0.002 * noise
+        variables = {**variables, "params": {**first, "kernel": moved}}
+        _, updated = module.apply(variables, x, True, mutable=["spectral"])
+        variables = {**variables, **updated}
+        averages = jax.tree.map(lambda ema, new: 0.9 * ema + 0.1 * new, averages, variables["params"])
+    averaged = {**variables, "params": averages}
+    exact = largest(kernel(name, averaged))
+    np.testing.assert_allclose(divisor(module, averaged, x, False), exact, rtol=0.01)
+    # The control: the σ of the last update, which belongs to the raw kernel, is too large for the average.
+    assert divisor(module, variables, x, True) > 1.05 * exact
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -87,9 +116,8 @@ def test_u_advances_only_where_the_collection_is_mutable(name):
     module, x, variables = start(name)
     matrix = kernel(name, variables).reshape(-1, 5)
     _, updated = module.apply(variables, x, True, mutable=["spectral"])
-    expected, sigma = spectral.power_iteration(matrix, variables["spectral"]["u"])
+    expected, _ = spectral.power_iteration(matrix, variables["spectral"]["u"])
     np.testing.assert_allclose(updated["spectral"]["u"], expected, rtol=1e-6)
-    np.testing.assert_allclose(updated["spectral"]["sigma"], sigma, rtol=1e-6)
     _, frozen = module.apply(variables, x, True, mutable=[])
     assert not frozen
     _, evaluated = module.apply(variables, x, False, mutable=["spectral"])
@@ -105,14 +133,16 @@ def test_passes_of_one_update_share_their_sigma(name):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_evaluation_uses_the_stored_sigma(name):
+def test_evaluation_takes_sigma_from_the_stored_u_without_an_iteration(name):
     module, x, variables = start(name)
-    plain = module.clone(spectral=False, use_bias=True)
-    doubled = {**variables, "spectral": {**variables["spectral"], "sigma": jnp.float32(4.0)}}
-    expected = plain.apply({"params": variables["params"]}, x, True) / 4.0
-    np.testing.assert_allclose(module.apply(doubled, x, False), expected, rtol=1e-5, atol=1e-6)
-    text = str(jax.make_jaxpr(lambda v: module.apply(v, x[:0] if name == "dense" else x, False))(variables))
-    assert "sqrt" not in text  # neither a power iteration nor a norm is computed
+    matrix = np.asarray(kernel(name, variables), np.float64).reshape(-1, 5)
+    right = np.linalg.svd(matrix)[2]
+    u = 0.6 * right[0] + 0.8 * right[-1]  # far from the first singular vector
+    variables = {**variables, "spectral": {"u": jnp.float32(u)}}
+    sigma = np.linalg.norm(matrix @ u)  # vᵀWu with v = Wu / ‖Wu‖
+    np.testing.assert_allclose(divisor(module, variables, x, False), sigma, rtol=1e-5)
+    # The control: an iteration before the division would change σ.
+    assert sigma < 0.98 * spectral.power_iteration(jnp.float32(matrix), jnp.float32(u))[1]
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -1,0 +1,30 @@
+"""Error of a semi-supervised classifier against that of the same network trained on the labels alone.
+
+    python -m experiments.sweep --config=study_semi_supervised.py --seeds=5
+
+This study takes about 1.5 hours on 2 cores. Expect the error on the test split to be less than half of that
+with labels alone, in differences paired by seed.
+"""
+
+from collections.abc import Callable
+
+from ml_collections import ConfigDict
+
+from experiments.configs import semi_supervised_mnist
+
+
+def get_config() -> ConfigDict:
+    """Returns the config of the classifier."""
+    config = semi_supervised_mnist.get_config()
+    config.curves = ("error",)
+    return config
+
+
+def sweep(add: Callable[..., None]) -> None:
+    """Adds the classifier with labels alone and the semi-supervised one.
+
+    Args:
+      add: Function that adds a point of the sweep, given its config fields and its labels.
+    """
+    for samples in ("supervised", "all"):
+        add({"gan.unlabelled_weight": semi_supervised_mnist.WEIGHTS[samples]}, samples=samples)
