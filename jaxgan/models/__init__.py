@@ -4,12 +4,18 @@ from collections.abc import Mapping
 
 import flax.linen as nn
 
-from jaxgan.models import dcgan, growing, mlp, projection, resnet
+from jaxgan.models import dcgan, growing, labelled_resnet, mlp, projection, resnet
 
-IMAGES_ONLY = ("dcgan", "growing", "projection", "resnet")  # families that generate images but no points
+# Families that generate images but no points.
+IMAGES_ONLY = ("dcgan", "growing", "labelled_resnet", "projection", "resnet")
 
 FAMILIES: dict[str, Mapping[str, type[nn.Module]]] = {
-    "dcgan": {"generator": dcgan.Generator, "critic": dcgan.Critic, "autoencoder": dcgan.AutoEncoder},
+    "dcgan": {
+        "generator": dcgan.Generator,
+        "critic": dcgan.Critic,
+        "classifying_critic": dcgan.ClassifyingCritic,
+        "autoencoder": dcgan.AutoEncoder,
+    },
     "mlp": {
         "generator": mlp.Generator,
         "critic": mlp.Critic,
@@ -20,5 +26,10 @@ FAMILIES: dict[str, Mapping[str, type[nn.Module]]] = {
     },
     "growing": {"generator": growing.Generator, "critic": growing.Critic},
     "projection": {"generator": projection.Generator, "critic": projection.Critic},
-    "resnet": {"generator": resnet.Generator, "critic": resnet.Critic},
+    "labelled_resnet": {"generator": labelled_resnet.Generator},
+    "resnet": {
+        "generator": resnet.Generator,
+        "critic": resnet.Critic,
+        "classifying_critic": resnet.ClassifyingCritic,
+    },
 }

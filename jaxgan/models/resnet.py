@@ -17,11 +17,13 @@ import jax.numpy as jnp
 
 from jaxgan.errors import SetupError, unknown
 from jaxgan.layers import NORMS, Conv, ConvMeanPool, Dense, Norm, UpsampleConv
+from jaxgan.layers.heads import Classified, ClassifyingHeads
 from jaxgan.ops.resample import mean_pool, upsample_nearest
 
 Array = jax.Array
 
 SIZES = (16, 32, 64, 128)
+POOLS = {"sum": jnp.sum, "mean": jnp.mean}
 
 # Both are Glorot initialisers, with gain √2 for the layers under ReLUs and 1 for the shortcuts.
 _block_init = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")
@@ -120,31 +122,68 @@ class Generator(nn.Module):
         return jnp.tanh(Conv(self.channels, *common)(x, train).astype(jnp.float32))
 
 
+def _features(module: "Critic | ClassifyingCritic", x: Array, train: bool) -> Array:
+    """Applies the blocks of a critic and pools: images to (B, width), sown as ``features``.
+
+    The function must be called in the compact method of ``module``.
+    """
+    check(x.shape[1], module.norm, module.width)
+    if module.pool not in POOLS:
+        raise unknown("pool", module.pool, POOLS)
+    pools = (x.shape[1] // 8).bit_length() - 1
+    for i in range(pools + 2):
+        x = CriticBlock(module.width, module.norm, i < pools, i == 0, module.dtype)(x, train)
+    x = POOLS[module.pool](nn.relu(x), (1, 2))
+    module.sow("intermediates", "features", x)
+    return x
+
+
 class Critic(nn.Module):
     """Critic that maps an image to a logit.
 
-    Blocks that pool reduce the image to 8 × 8 pixels; two more blocks, a ReLU, a sum over pixels and a
-    dense layer follow. The inputs of the dense layer are sown as ``features`` into ``intermediates``.
+    Blocks that pool reduce the image to 8 × 8 pixels; two more blocks, a ReLU, a sum or a mean over pixels
+    and a dense layer follow. The inputs of the dense layer are sown as ``features`` into ``intermediates``.
 
     Attributes:
       width: Number of feature maps of every block (128 in the papers).
       norm: Normalisation, which is layer, none or spectral, or batch for objectives whose critic may mix
         samples.
       dtype: Type of activations and of the products' operands; parameters, moments and results are float32.
+      pool: Reduction over pixels: sum, as with spectral normalisation, or mean, as in WGAN-GP.
     """
 
     width: int = 128
     norm: str = "spectral"
     dtype: Any = jnp.float32
+    pool: str = "sum"
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, size, size, channels) images to (B,) logits."""
-        check(x.shape[1], self.norm, self.width)
-        pools = (x.shape[1] // 8).bit_length() - 1
-        for i in range(pools + 2):
-            x = CriticBlock(self.width, self.norm, i < pools, i == 0, self.dtype)(x, train)
-        x = jnp.sum(nn.relu(x), (1, 2))
-        self.sow("intermediates", "features", x)
+        x = _features(self, x, train)
         last = Dense(1, True, self.norm == "spectral", _shortcut_init, self.dtype)
         return last(x, train)[:, 0].astype(jnp.float32)
+
+
+class ClassifyingCritic(nn.Module):
+    """Critic whose features have two output layers, with one logit for the score and K for the classes.
+
+    Attributes:
+      classes: Number K of labels.
+      width: Number of feature maps of every block.
+      norm: Normalisation, as in :class:`Critic`.
+      dtype: Type of activations and of the products' operands; parameters, moments and results are float32.
+      pool: Reduction over pixels: sum or mean, as in :class:`Critic`.
+    """
+
+    classes: int
+    width: int = 128
+    norm: str = "spectral"
+    dtype: Any = jnp.float32
+    pool: str = "sum"
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Classified:
+        """Maps (B, size, size, channels) images to the (B,) logits and the (B, K) class logits."""
+        x = _features(self, x, train)
+        return ClassifyingHeads(self.classes, self.norm == "spectral", _shortcut_init, self.dtype)(x, train)
