@@ -126,8 +126,20 @@ def _ms_ssim(sets: Sets) -> dict[str, float]:
     pixels, labels = sets.fake.pixels, sets.fake.labels
     scales = max((n for n in range(1, 6) if smallest_side(n) <= min(pixels.shape[1:3])), default=5)
     labels = labels if labels is None else labels[: len(pixels)]
-    found = ms_ssim_diversity(pixels, labels=labels, pairs=PAIRS, scales=scales)
-    return {"ms_ssim": found.mean}
+    found = {"ms_ssim": ms_ssim_diversity(pixels, labels=labels, pairs=PAIRS, scales=scales).mean}
+    real, real_labels = sets.real.pixels, None
+    if labels is not None:
+        if sets.real.labels is None:
+            return found
+        real_labels = sets.real.labels[: len(real)]
+        kept = np.isin(real_labels, labels)
+        real, real_labels = real[kept], real_labels[kept]
+        if any(np.sum(real_labels == label) < 2 for label in np.unique(labels)):
+            return found  # A mean over other classes would not be comparable.
+    if len(real) > 1 and real.shape[1:] == pixels.shape[1:]:
+        diversity = ms_ssim_diversity(real, labels=real_labels, pairs=PAIRS, scales=scales)
+        found["ms_ssim_real"] = diversity.mean
+    return found
 
 
 def _parzen(sets: Sets) -> dict[str, float]:
@@ -196,6 +208,7 @@ METRICS: dict[str, Metric] = {
             "pairs": f"{PAIRS} of each class; samples without labels are of one class",
             "images": f"the first {PIXELS}",
             "scales": "as many of 5 as the size of the images allows",
+            "ms_ssim_real": "of the reference, if it has the same classes and size",
             "seed": 0,
         },
         usual=False,

@@ -1,7 +1,7 @@
 """A generator against a critic: GAN, DCGAN, WGAN, WGAN-GP, LSGAN, SNGAN, DRAGAN and others."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -29,6 +29,24 @@ INSTEAD = {
 }
 
 
+class Heads(NamedTuple):
+    """Terms for the outputs that a critic has besides its logits, such as class logits.
+
+    Attributes:
+      logits: ``logits(out) -> (B, ...)``, selects the logits from the critic's outputs. The loss and all
+        regularisers are given these logits alone.
+      critic_term: ``critic_term(real_out, fake_out, asked, batch) -> (value, metrics)``, which is added to
+        the critic's loss. The arguments are the critic's outputs for the real and for the generated samples
+        of an update, the conditions of the generated samples by name, and the batch.
+      generator_term: ``generator_term(fake_out, asked) -> (value, metrics)``, which is added to the
+        generator's loss.
+    """
+
+    logits: Callable[[PyTree], Array]
+    critic_term: Callable[[PyTree, PyTree, Batch, Batch], tuple[Array, dict[str, Array]]]
+    generator_term: Callable[[PyTree, Batch], tuple[Array, dict[str, Array]]]
+
+
 def mixes(loss: LossPair | Callable[[Array], LossPair], feature_matching: bool = False) -> str:
     """Describes what in an adversarial loss depends on the whole batch at once, see ``GAN.mixes``."""
     if feature_matching:
@@ -51,6 +69,7 @@ def adversarial(
     pool: Pool | None = None,
     feature_matching: Flag = False,
     conditions: Sequence[str] = (),
+    heads: Heads | None = None,
 ) -> GAN:
     """Builds a system from any combination of loss, regularisers, views and models.
 
@@ -69,14 +88,18 @@ def adversarial(
         layer (Salimans et al., section 3.1).
       conditions: Names of further inputs of both networks, such as ``labels``. For real samples the critic
         gets their values from the batch; for fakes it gets the requested values, ``batch["conditions"]``.
+      heads: Terms for further outputs of the critic. With heads, the critic is called as ``(x, train)``,
+        the conditions are inputs of the generator alone, and the heads' terms compare the critic's outputs
+        with them.
 
     Returns:
       The system. Its batches hold ``real``, (B, ...), ``row``, (B,), and the conditions; its fakes are the
       critic's inputs for generated samples, a tuple of samples and conditions.
 
     Raises:
-      SetupError: Raised by ``init`` if a regulariser needs per-sample gradients and the critic mixes the
-        samples of a batch, or if features are to be matched and the critic sows none.
+      SetupError: Raised by ``init`` if the data lacks a condition, if a regulariser needs per-sample
+        gradients and the critic mixes the samples of a batch, or if features are to be matched and the
+        critic sows none.
 
     References:
       Goodfellow et al., 2014, https://arxiv.org/abs/1406.2661
@@ -89,8 +112,19 @@ def adversarial(
     def asked(batch: Batch) -> tuple[Array, ...]:
         return tuple(batch["conditions"][name] for name in conditions)
 
+    judged = () if heads is not None else conditions  # conditions that the critic is given
+
     def real_inputs(batch: Batch) -> tuple[Array, ...]:
-        return batch["real"], *(batch[name] for name in conditions)
+        return batch["real"], *(batch[name] for name in judged)
+
+    def fake_inputs(fakes: PyTree) -> tuple[Array, ...]:
+        return fakes[: 1 + len(judged)]
+
+    def logits_of(out: PyTree) -> Array:
+        return out if heads is None else heads.logits(out)
+
+    def asked_by(fakes: PyTree) -> dict[str, Array]:
+        return dict(zip(conditions, fakes[1:], strict=True))
 
     def view(samples: Array, keys: Array, state: GANState, side: int) -> Array:
         if augment is None:
@@ -114,12 +148,16 @@ def adversarial(
         return (samples, *asked(batch)), model_state
 
     def init(key: Array, batch: Batch) -> GANState:
+        for name in conditions:
+            if name not in batch:
+                has = ", ".join(field for field in batch if field != "conditions")
+                raise SetupError(f"the system needs {name}, the data has {has}: give other data")
         keys = latents.row_keys(jax.random.fold_in(key, 0), batch["row"][0, :1])
-        given = passes.example(batch, "real", *conditions)
+        given = passes.example(batch, "real", *judged)
         state = passes.begin(
             key,
             generator=generator,
-            generator_inputs=(prior(keys), *given[1:]),
+            generator_inputs=(prior(keys), *passes.example(batch, *conditions)),
             generator_tx=generator_tx,
             critic=critic,
             critic_inputs=given,
@@ -141,7 +179,7 @@ def adversarial(
             )
         extra = initial_extra(regularizers or {})
         if pool is not None:
-            extra[POOL] = pool.init(given)
+            extra[POOL] = pool.init(passes.example(batch, "real", *conditions))
         return state.replace(extra=extra)
 
     def critic_loss(
@@ -152,22 +190,27 @@ def adversarial(
             keys = passes.keys_for(key, passes.REPLAY, batch)
             fake, memory = pool.exchange(extra[POOL], fakes, keys)
             extra = {**extra, POOL: memory}
+        requested, fake = asked_by(fake), fake_inputs(fake)
         noise = passes.keys_for(key, passes.NOISE, batch)
 
         def seen(inputs: tuple[Array, ...], side: int) -> tuple[Array, ...]:
             return view(inputs[0], noise, state, side), *inputs[1:]
 
-        real_logits, fake_logits, model_state = passes.forward_both(
+        real_out, fake_out, model_state = passes.forward_both(
             critic, params, state.critic.model_state, seen(real, 0), seen(fake, 1)
         )
+        real_logits, fake_logits = logits_of(real_out), logits_of(fake_out)
 
         def judge(given: tuple[Array, ...], side: int) -> Callable[[Array], Array]:
-            return lambda x: passes.forward(
-                critic, params, model_state, *seen((x, *given[1:]), side), advance=False
-            )[0]
+            return lambda x: logits_of(
+                passes.forward(critic, params, model_state, *seen((x, *given[1:]), side), advance=False)[0]
+            )
 
         value = pair_at(state.step).critic(real_logits, fake_logits)
         metrics = {"real_logits": jnp.mean(real_logits), "fake_logits": jnp.mean(fake_logits)}
+        if heads is not None:
+            term, reported = heads.critic_term(real_out, fake_out, requested, batch)
+            value, metrics = value + term, metrics | reported
         if augment is not None:
             metrics |= augment.metrics(state)
         keys = passes.keys_for(key, passes.PENALTIES, batch)
@@ -187,22 +230,26 @@ def adversarial(
         def seen(inputs: tuple[Array, ...], side: int) -> tuple[Array, ...]:
             return view(inputs[0], noise, state, side), *inputs[1:]
 
-        def judge(inputs: tuple[Array, ...], side: int) -> Array:
+        def judge(inputs: tuple[Array, ...], side: int) -> PyTree:
             inputs = seen(inputs, side)
             return passes.forward(critic, player.params, player.model_state, *inputs, advance=False)[0]
 
+        fake_out = judge(fake_inputs(fakes), 1)
         if feature_matching:
             means = [
                 jnp.mean(passes.features(critic, player, *seen(inputs, side)), 0, dtype=jnp.float32)
-                for side, inputs in enumerate((real_inputs(batch), fakes))
+                for side, inputs in enumerate((real_inputs(batch), fake_inputs(fakes)))
             ]
             value = jnp.sum(jnp.square(parallel.global_mean(means[0] - means[1])))
         else:
-            pair, logits = pair_at(state.step), [judge(fakes, 1)]
+            pair, logits = pair_at(state.step), [logits_of(fake_out)]
             if pair.relativistic:
-                logits.insert(0, judge(real_inputs(batch), 0))
+                logits.insert(0, logits_of(judge(real_inputs(batch), 0)))
             value = pair.generator(*logits)
         metrics: dict[str, Array] = {}
+        if heads is not None:
+            term, metrics = heads.generator_term(fake_out, asked_by(fakes))
+            value = value + term
         extra, keys = state.extra, passes.keys_for(key, passes.PENALTIES, batch)
 
         def synthesise(z: Array) -> Array:
@@ -222,7 +269,7 @@ def adversarial(
         return passes.evaluate(generator, state.generator, z, *(asked_for[name] for name in conditions))
 
     def judge(state: GANState, x: Array) -> Array:
-        return passes.evaluate(critic, state.critic, x)
+        return logits_of(passes.evaluate(critic, state.critic, x))
 
     return GAN(
         jax.jit(init),
@@ -232,7 +279,7 @@ def adversarial(
         sample,
         generator_tx,
         critic_tx,
-        judge=None if conditions else judge,
+        judge=None if judged else judge,
         reads=tuple(conditions),
         mixes=mixes(loss, feature_matching),
     )

@@ -4,6 +4,7 @@ A loss draws its randomness from its key, with one fold for each use. The uses a
 two of them collide.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxgan import latents
+from jaxgan.errors import SetupError
 from jaxgan.layers import minibatch
 from jaxgan.ops import spectral
 from jaxgan.state import GANState, TrainState
@@ -143,6 +145,17 @@ def example(batch: Batch, *fields: str) -> tuple[Array, ...]:
     return tuple(batch[name][0, :1] for name in fields)
 
 
+def _check_call(player: str, module: nn.Module, inputs: tuple[PyTree, ...]) -> None:
+    signature = inspect.signature(module.__call__)
+    try:
+        signature.bind(*inputs, True)
+    except TypeError as error:
+        raise SetupError(
+            f"the {player} is called with {len(inputs)} inputs and train, but {type(module).__module__}."
+            f"{type(module).__name__} takes ({', '.join(signature.parameters)}): give another network"
+        ) from error
+
+
 def begin(
     key: Array,
     *,
@@ -168,7 +181,11 @@ def begin(
 
     Returns:
       The state of step 0, with an empty ``extra``.
+
+    Raises:
+      SetupError: A network takes another number of inputs, for example because it reads no labels.
     """
+    _check_call("generator", generator, generator_inputs)
     keys = [jax.random.fold_in(key, i) for i in (1, 2)]
     first = TrainState.create(
         variables=generator.init(keys[0], *generator_inputs, True), tx=generator_tx, ema=True
@@ -176,6 +193,7 @@ def begin(
     second = None
     if critic is not None:
         assert critic_tx is not None
+        _check_call("critic", critic, critic_inputs)
         second = TrainState.create(
             variables=critic.init(keys[1], *critic_inputs, True), tx=critic_tx, ema=critic_ema
         )

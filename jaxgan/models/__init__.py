@@ -27,6 +27,7 @@ FAMILIES: dict[str, Mapping[str, type[nn.Module]]] = {
     "dcgan": {
         "generator": dcgan.Generator,
         "critic": dcgan.Critic,
+        "classifying_critic": dcgan.ClassifyingCritic,
         "autoencoder": dcgan.AutoEncoder,
         "coding_critic": dcgan.CodingCritic,
     },
@@ -41,6 +42,10 @@ FAMILIES: dict[str, Mapping[str, type[nn.Module]]] = {
     "growing": {"generator": growing.Generator, "critic": growing.Critic},
     "conditional_dcgan": {"generator": conditional_dcgan.Generator, "critic": conditional_dcgan.Critic},
     "conditional_resnet": {"generator": conditional_resnet.Generator, "critic": conditional_resnet.Critic},
-    "resnet": {"generator": resnet.Generator, "critic": resnet.Critic},
+    "resnet": {
+        "generator": resnet.Generator,
+        "critic": resnet.Critic,
+        "classifying_critic": resnet.ClassifyingCritic,
+    },
     "weight_norm_mlp": {"generator": weight_norm_mlp.Generator, "classifier": weight_norm_mlp.Classifier},
 }

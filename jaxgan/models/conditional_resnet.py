@@ -92,6 +92,5 @@ class Critic(nn.Module):
         growing = [self.width << i for i in range(pools)]
         widths = [*growing, growing[-1]] if self.pyramid else (pools + 2) * [self.width]
         x = downsample(self, x, train, widths=widths, pools=pools, norm="spectral")
-        self.sow("intermediates", "features", x)
         last = Dense(1, True, True, shortcut_init, self.dtype)
         return project(x, labels, train, classes=self.classes, last=last)

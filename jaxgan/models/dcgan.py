@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jaxgan.errors import SetupError, unknown
 from jaxgan.layers import NORMS, Conv, ConvTranspose, Dense, Norm
 from jaxgan.layers.attention import SelfAttention, places
+from jaxgan.layers.heads import Classified, ClassifyingHeads
 from jaxgan.layers.minibatch import Minibatch
 
 Array = jax.Array
@@ -204,6 +205,36 @@ class Critic(nn.Module):
         self.sow("intermediates", "features", x)
         last = Dense(1, True, self.norm == "spectral", kernel_init, self.dtype)
         return last(x, train)[:, 0].astype(jnp.float32)
+
+
+class ClassifyingCritic(nn.Module):
+    """AC-GAN's critic: the convolutions of the critic, with one output for the score and K for the classes.
+
+    The inputs of the last layers are sown as ``features`` into ``intermediates``.
+
+    Attributes:
+      classes: Number K of labels.
+      width: Number of feature maps in the first layer.
+      norm: Normalisation, which is batch, layer, none or spectral.
+      kernel_size: Side of the kernel of every strided convolution (stride 2), in pixels.
+      dtype: Type of activations and of the products' operands; parameters, moments and results are float32.
+
+    References:
+      Odena et al., 2017, https://arxiv.org/abs/1610.09585 (whose critic has more layers, and dropout)
+    """
+
+    classes: int
+    width: int = 64
+    norm: str = "batch"
+    kernel_size: int = 4
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Classified:
+        """Maps (B, size, size, channels) images to the (B,) logits and the (B, K) class logits."""
+        x = downsample(self, x, train)
+        self.sow("intermediates", "features", x)
+        return ClassifyingHeads(self.classes, self.norm == "spectral", kernel_init, self.dtype)(x, train)
 
 
 class CodingCritic(nn.Module):

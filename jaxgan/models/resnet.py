@@ -19,12 +19,14 @@ import jax.numpy as jnp
 from jaxgan.errors import SetupError, unknown
 from jaxgan.layers import NORMS, Conv, ConvMeanPool, Dense, Norm, UpsampleConv
 from jaxgan.layers.attention import SelfAttention, places
+from jaxgan.layers.heads import Classified, ClassifyingHeads
 from jaxgan.ops.resample import mean_pool, upsample_nearest
 
 Array = jax.Array
 Normalise = Callable[[Array], Array]
 
 SIZES = (16, 32, 64, 128)
+POOLS = {"sum": jnp.sum, "mean": jnp.mean}
 
 # Both are Glorot initialisers, with gain √2 for the layers under ReLUs and 1 for the shortcuts.
 block_init = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")
@@ -102,10 +104,21 @@ class CriticBlock(nn.Module):
 
 
 class Shape(Protocol):
-    """The fields that the networks of this family and of the class-conditional one share."""
+    """What the networks of this family and of the class-conditional one share."""
 
     attention: tuple[int, ...]
     dtype: Any
+
+    def sow(self, col: str, name: str, value: Any) -> bool:
+        """Stores an intermediate value; a method of every Flax module."""
+
+
+class CriticShape(Shape, Protocol):
+    """The fields that unconditional critics share."""
+
+    width: int
+    norm: str
+    pool: str
 
 
 class ImageShape(Shape, Protocol):
@@ -149,11 +162,19 @@ def upsample(
 
 
 def downsample(
-    module: Shape, x: Array, train: bool, *, widths: Sequence[int], pools: int, norm: str
+    module: Shape,
+    x: Array,
+    train: bool,
+    *,
+    widths: Sequence[int],
+    pools: int,
+    norm: str,
+    pool: str = "sum",
 ) -> Array:
-    """Applies a critic's blocks, a ReLU and a sum over pixels: images to (B, features).
+    """Applies a critic's blocks, a ReLU and a reduction over pixels: images to (B, features).
 
-    The function must be called in the compact method of ``module``.
+    The result is sown as ``features`` into ``intermediates``. The function must be called in the compact
+    method of ``module``.
 
     Args:
       module: Critic that will own the layers.
@@ -162,7 +183,13 @@ def downsample(
       widths: Number of feature maps of each block's output.
       pools: Number of blocks, the first ones, that halve the side.
       norm: Normalisation, which is batch, layer, none or spectral.
+      pool: Reduction over pixels, which is sum or mean.
+
+    Raises:
+      SetupError: The reduction is unknown.
     """
+    if pool not in POOLS:
+        raise unknown("pool", pool, POOLS)
     blocks = len(widths)
     attended = places(module.attention, [x.shape[1] >> min(i + 1, pools) for i in range(blocks)])
     for i, (width, attends) in enumerate(zip(widths, attended, strict=True)):
@@ -170,7 +197,9 @@ def downsample(
         if attends:
             attend = SelfAttention(norm == "spectral", kernel_init=shortcut_init, dtype=module.dtype)
             x = attend(x, train)
-    return jnp.sum(nn.relu(x), (1, 2))
+    x = POOLS[pool](nn.relu(x), (1, 2))
+    module.sow("intermediates", "features", x)
+    return x
 
 
 class Generator(nn.Module):
@@ -204,11 +233,19 @@ class Generator(nn.Module):
         return upsample(self, z, train, widths=widths, inner=normalise, outer=normalise, spectral=spectral)
 
 
+def _features(module: CriticShape, x: Array, train: bool) -> Array:
+    """Applies the blocks of an unconditional critic: (B, size, size, channels) images to (B, width)."""
+    check(x.shape[1], module.norm, module.width)
+    pools = doublings(x.shape[1]) - 1
+    widths = (pools + 2) * (module.width,)
+    return downsample(module, x, train, widths=widths, pools=pools, norm=module.norm, pool=module.pool)
+
+
 class Critic(nn.Module):
     """Critic that maps an image to a logit.
 
-    Blocks that pool reduce the image to 8 × 8 pixels; two more blocks, a ReLU, a sum over pixels and a
-    dense layer follow. The inputs of the dense layer are sown as ``features`` into ``intermediates``.
+    Blocks that pool reduce the image to 8 × 8 pixels; two more blocks, a ReLU, a sum or a mean over pixels
+    and a dense layer follow. The inputs of the dense layer are sown as ``features`` into ``intermediates``.
 
     Attributes:
       width: Number of feature maps of every block (128 in the papers).
@@ -216,19 +253,44 @@ class Critic(nn.Module):
         samples.
       dtype: Type of activations and of the products' operands; parameters, moments and results are float32.
       attention: Sides in pixels of the blocks' outputs with self-attention.
+      pool: Reduction over pixels: sum, as with spectral normalisation, or mean, as in WGAN-GP.
     """
 
     width: int = 128
     norm: str = "spectral"
     dtype: Any = jnp.float32
     attention: tuple[int, ...] = ()
+    pool: str = "sum"
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, size, size, channels) images to (B,) logits."""
-        check(x.shape[1], self.norm, self.width)
-        pools = doublings(x.shape[1]) - 1
-        x = downsample(self, x, train, widths=(pools + 2) * (self.width,), pools=pools, norm=self.norm)
-        self.sow("intermediates", "features", x)
+        x = _features(self, x, train)
         last = Dense(1, True, self.norm == "spectral", shortcut_init, self.dtype)
         return last(x, train)[:, 0].astype(jnp.float32)
+
+
+class ClassifyingCritic(nn.Module):
+    """Critic with two output layers on its features: one logit for the score and K for the classes.
+
+    Attributes:
+      classes: Number K of labels.
+      width: Number of feature maps of every block.
+      norm: Normalisation, as in :class:`Critic`.
+      dtype: Type of activations and of the products' operands; parameters, moments and results are float32.
+      attention: Sides in pixels of the blocks' outputs with self-attention.
+      pool: Reduction over pixels: sum or mean, as in :class:`Critic`.
+    """
+
+    classes: int
+    width: int = 128
+    norm: str = "spectral"
+    dtype: Any = jnp.float32
+    attention: tuple[int, ...] = ()
+    pool: str = "sum"
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Classified:
+        """Maps (B, size, size, channels) images to the (B,) logits and the (B, K) class logits."""
+        x = _features(self, x, train)
+        return ClassifyingHeads(self.classes, self.norm == "spectral", shortcut_init, self.dtype)(x, train)

@@ -11,7 +11,7 @@ import pytest
 
 from experiments.cli import config_fields, config_files
 from experiments.training import build, checks, derived, population, staging, sweep_points
-from jaxgan import data
+from jaxgan import data, schedules
 from jaxgan.steps import train_step, with_conditions
 from tests.commands import ROOT, make_small
 
@@ -172,15 +172,41 @@ def test_sagans_have_the_papers_settings():
     assert (spec.shape, spec.classes) == ((128, 128, 3), 1000)
 
 
+@pytest.mark.parametrize("name", ["", ":conditional"])
+def test_wgan_gp_resnet_has_the_settings_of_the_papers_program(name):
+    config = config_files.load(f"wgan_gp_resnet_cifar10.py{name}").values
+    assert (config.batch_size, config.n_critic, config.gan.loss) == (64, 5, "wasserstein")
+    assert config.penalties.gradient_penalty.weight == 10
+    assert {network.width for network in config.models.values()} == {128}
+    critic = config.models["classifying_critic" if name else "critic"]
+    assert (critic.norm, critic.pool) == ("none", "mean")
+    for optimizer in config.optimizers.values():
+        assert (optimizer.name, optimizer.b1, optimizer.b2) == ("adam", 0.0, 0.9)
+        rate = schedules.build(optimizer.learning_rate.to_dict())
+        np.testing.assert_allclose([rate(0), rate(50_000), rate(100_000)], [2e-4, 1e-4, 0.0])
+    weights = config.gan.get("critic_class_weight"), config.gan.get("generator_class_weight")
+    assert weights == ((1.0, 0.1) if name else (None, None))
+    assert not config.gan.get("classify_fakes")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["dcgan_celeba.py", "sagan_imagenet128.py"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dcgan_celeba.py",
+        "sagan_imagenet128.py",
+        "wgan_gp_resnet_cifar10.py",
+        "wgan_gp_resnet_cifar10.py:conditional",
+    ],
+)
 def test_a_config_for_accelerators_trains_on_mock_data(name, tmp_path):
     import tensorflow_datasets as tfds
 
     config = config_files.load(name).values
     with config.unlocked():
-        for player in ("generator", "critic"):
-            config.models[player].width = 2
+        config.n_critic = 1
+        for network in config.models.values():
+            network.width = 2
     with tfds.testing.mock_data(num_examples=16):
         source = data.open_source(**{**config.data, "path": str(tmp_path)})
         batch = source.prepare(source.batches(seed=0, n_critic=1, batch_size=8)[0])

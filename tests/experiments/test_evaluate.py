@@ -336,7 +336,9 @@ def test_sub_folders_are_labels_by_name_and_in_files_of_any_number(network, tmp_
     # There are more images than the number of images whose pixels are kept.
     monkeypatch.setattr(image_features, "PIXELS", 12)
     assert main(evaluate, *flags, "--metrics=ms_ssim") == 0
-    assert 0 < scored(out)[0]["scores"]["ms_ssim"] < 1
+    scores = scored(out)[0]["scores"]
+    assert 0 < scores["ms_ssim"] < 1
+    assert "ms_ssim_real" not in scores  # there are no real images of class 10
 
 
 def test_scores_that_need_more_than_moments(network, run):
@@ -346,6 +348,7 @@ def test_scores_that_need_more_than_moments(network, run):
     assert main(evaluate, flags[0].replace(",class_fcd", ""), *flags[1:]) == 0
     (result,) = scored(run / "scores.json")
     assert 0 < result["scores"]["ms_ssim"] < 1
+    assert 0 < result["scores"]["ms_ssim_real"] < 1
     assert result["scores"]["parzen_error"] > 0
 
 
