@@ -4,11 +4,21 @@ from collections.abc import Mapping
 
 import flax.linen as nn
 
-from jaxgan.models import dcgan, growing, mlp, projection, resnet
+from jaxgan.models import biggan, biggan_deep, dcgan, growing, mlp, projection, resnet
 
-IMAGES_ONLY = ("dcgan", "growing", "projection", "resnet")  # families that generate images but no points
+# Families that generate images but no points.
+IMAGES_ONLY = (
+    "biggan",
+    "biggan_deep",
+    "dcgan",
+    "growing",
+    "projection",
+    "resnet",
+)
 
 FAMILIES: dict[str, Mapping[str, type[nn.Module]]] = {
+    "biggan": {"generator": biggan.Generator, "critic": biggan.Critic},
+    "biggan_deep": {"generator": biggan_deep.Generator, "critic": biggan_deep.Critic},
     "dcgan": {"generator": dcgan.Generator, "critic": dcgan.Critic, "autoencoder": dcgan.AutoEncoder},
     "mlp": {
         "generator": mlp.Generator,
