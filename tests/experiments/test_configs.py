@@ -158,20 +158,41 @@ def test_celeba_has_the_papers_settings():
     assert derived.spec_of(config).shape == (64, 64, 3)
 
 
+@pytest.mark.parametrize("name", ["biggan_imagenet128.py", "biggan_deep_imagenet128.py"])
+def test_biggan_has_the_papers_settings(name):
+    config = config_files.load(name).values
+    assert (config.batch_size, config.n_critic, config.gan.loss) == (2048, 2, "hinge")
+    assert config.penalties.orthogonal.weight == 1e-4
+    for player, rate in (("generator", 5e-5), ("critic", 2e-4)):
+        optimizer = config.optimizers[player]
+        assert (optimizer.name, optimizer.learning_rate) == ("adam", rate)
+        assert (optimizer.b1, optimizer.b2, optimizer.eps) == (0.0, 0.999, 1e-6)
+        assert config.models[player].attention == (64,)
+    assert derived.spec_of(config).shape == (128, 128, 3)
+    assert derived.spec_of(config).classes == 1000
+    # The averages are the weights themselves until step 20,000.
+    decay = derived.ema_decay(config)
+    assert (float(decay(0)), float(decay(20_000))) == (0.0, 0.0)
+    np.testing.assert_allclose([decay(20_001), decay(150_000)], 0.9999, rtol=1e-6)
+
+
 @pytest.mark.slow
-def test_celeba_trains_on_mock_data(tmp_path):
+@pytest.mark.parametrize("name", ["dcgan_celeba.py", "biggan_imagenet128.py", "biggan_deep_imagenet128.py"])
+def test_a_config_for_accelerators_trains_on_mock_data(name, tmp_path):
     import tensorflow_datasets as tfds
 
-    config = config_files.load("dcgan_celeba.py").values
+    config = config_files.load(name).values
     with config.unlocked():
         for player in ("generator", "critic"):
             config.models[player].width = 2
     with tfds.testing.mock_data(num_examples=16):
         source = data.open_source(**{**config.data, "path": str(tmp_path)})
-        batch = source.prepare(source.batches(seed=0, n_critic=1, batch_size=8)[0])
+        batch = source.prepare(source.batches(seed=0, n_critic=config.n_critic, batch_size=8)[0])
     gan = build.build(config)
     state = gan.init(jax.random.key(0), batch)
-    _, metrics = jax.jit(functools.partial(train_step, gan=gan, ema_decay=0.9))(state, batch)
+    batch = with_conditions(batch, state, source.conditions)
+    step = functools.partial(train_step, gan=gan, ema_decay=0.9, n_critic=config.n_critic)
+    _, metrics = jax.jit(step)(state, batch)
     assert np.isfinite(metrics["generator_loss"])
 
 
