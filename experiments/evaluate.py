@@ -1,12 +1,14 @@
 """Scores checkpoints of a run, or a folder of images made by any tool, against a dataset.
 
     python -m experiments.evaluate --workdir=DIR [--metrics=fcd,prdc] [--num=50000] [--every | --best]
+        [--truncation=0.7 | --truncation=0.3,0.5,0.7,1,2]
     python -m experiments.evaluate --images=FOLDER --data.name=NAME --data.size=32 --data.channels=3
         [--backbone=inception.safetensors]
 
 The scores are printed as a table and added to scores.json, each with a receipt that says how it was made.
 Scores whose receipts do not agree never share a table. scores.html shows the tables and, with --every, the
-curve of each score over the checkpoints.
+curve of each score over the checkpoints. Several truncations give one table, with a row for each, and
+curves of precision against recall and of quality against distance.
 """
 
 from pathlib import Path
@@ -27,7 +29,7 @@ def _check(values: flags.FlagValues) -> None:
     command_line.check_at_least(values, "num", 2)
     command_line.check_seed(values)
     command_line.check_at_least(values, "standing", 0)
-    command_line.check_positive(values, "truncation", 0.7)
+    evaluation.truncations(values)
     if values.best and values.every:
         raise SetupError("--best is one checkpoint and --every all that were kept: give one of the two")
     if values.images:
@@ -55,7 +57,7 @@ def main(argv: list[str]) -> None:
     text("metrics", None, "Names of scores; the usual ones of the network by default.", flag_values=values)
     number("num", 50_000, "Number of samples drawn from a run.", flag_values=values)
     number("seed", 0, "Seed of the latents.", flag_values=values)
-    flags.DEFINE_float("truncation", None, "Bound on each coordinate of the latents.", flag_values=values)
+    text("truncation", None, "Bound on each coordinate of the latents, or several.", flag_values=values)
     switch("raw", False, "Raw weights instead of averaged ones.", flag_values=values)
     number("standing", 0, "Batches for new batch statistics; 0 for averaged ones.", flag_values=values)
     switch("best", False, "Checkpoint of the best score, not the newest.", flag_values=values)

@@ -176,6 +176,42 @@ def path_length(*, weight: Any, decay: Unit = 0.01) -> Regularizer:
     return Regularizer(term, (name, f"{name}_mean"), extra, per_sample=True, player="generator")
 
 
+def orthogonal(*, weight: Any) -> Regularizer:
+    """Makes orthogonal regularisation without the diagonal, by which a generator's filters are orthogonal.
+
+    weight · Σ_W ‖WᵀW ∘ (1 − I)‖²_F
+
+    The sum runs over all kernels, reshaped to (−1, out), whose columns are the filters of the outputs. The
+    lengths of the filters are free. Tables of classes (modules named ``Embed``) are left out, except for
+    those of a :class:`jaxgan.layers.conditional_norm.ConditionalBatchNorm` of labels, whose names in the
+    tree of parameters are those of kernels.
+
+    The term and its usual weight, 1e-4, are the paper's. The authors' code has the gradient of half the
+    term, so its strength is half of this weight. For a critic, replace the field ``player``.
+
+    Args:
+      weight: Weight of the term, a number or a schedule of the step.
+
+    References:
+      Brock et al., 2019, Large Scale GAN Training, equation 3, https://arxiv.org/abs/1809.11096
+      The authors' code, https://github.com/ajbrock/BigGAN-PyTorch (``utils.ortho``)
+    """
+    name = "orthogonal"
+
+    def term(seen: Critique | Synthesis) -> tuple[Array, dict[str, Array], PyTree]:
+        total = jnp.float32(0)
+        for path, kernel in jax.tree_util.tree_leaves_with_path(seen.params):
+            names = [str(getattr(key, "key", key)) for key in path]
+            if names[-1] == "kernel" and not any(module.startswith("Embed") for module in names[:-1]):
+                matrix = kernel.reshape(-1, kernel.shape[-1])
+                products = matrix.T @ matrix
+                total += jnp.sum(jnp.square(products - jnp.diag(jnp.diag(products))))
+        value = schedules.at(weight, seen.state.step) * total
+        return value, {name: value}, seen.state.extra
+
+    return Regularizer(term, (name,), player="generator")
+
+
 def every(interval: int, regularizer: Regularizer) -> Regularizer:
     """Computes a regulariser at every ``interval``-th update of its player, multiplied by ``interval``.
 

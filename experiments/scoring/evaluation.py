@@ -3,6 +3,7 @@
 import functools
 import importlib.metadata
 import itertools
+import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,6 +44,27 @@ class Candidate(NamedTuple):
     images: ImageSet
     made: dict[str, Any]
     walk: Callable[[Backbone], float] | None
+
+
+def truncations(values: flags.FlagValues) -> list[float]:
+    """Returns the distinct numbers in the flag ``--truncation``; an empty list if it is not given.
+
+    Raises:
+      SetupError: The flag is not a positive number or several, separated by commas.
+    """
+    found = []
+    for text in values.truncation.split(",") if values.truncation is not None else ():
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not 0 < number < math.inf:
+            raise SetupError(
+                f"--truncation is {values.truncation}: give a positive number, such as 0.7, or several, as"
+                " in 0.3,0.7,2"
+            )
+        found.append(number)
+    return list(dict.fromkeys(found))
 
 
 def runs(values: flags.FlagValues) -> Iterator[tuple[restore.Run, dict[str, Any], dict[str, Any]]]:
@@ -105,35 +127,63 @@ def candidates(values: flags.FlagValues, channels: int, *, numbered: bool) -> It
         made = {"count": folder.num, "shape": list(folder.shape), "weights": "not known"}
         yield Candidate(values.images, folder, made, None)
         return
+    bounds: list[float | None] = [*truncations(values)] or [None]
     for run, how, scored in runs(values):
-        asked = restore.run_sampler(run, truncation=values.truncation)
-        made = {
-            "count": values.num,
-            "shape": list(derived.spec_of(run.config).shape),
-            **how,
-            "truncation": values.truncation,
-            "seed": values.seed,
-        }
-        if asked.labels is not None:
-            made["labels"] = LABELS[derived.spec_of(run.config).label_distribution]
-        images = image_sets.generated(
-            asked.sample,
-            run.state,
-            num=values.num,
-            seed=values.seed,
-            facts=scored,
-            given=asked.given,
-            labels=asked.labels,
-        )
-        walk = functools.partial(
-            image_features.path_length,
-            run,
-            asked=asked,
-            truncation=values.truncation,
-            num=values.num,
-            seed=values.seed,
-        )
-        yield Candidate(f"step {int(run.state.step):,}", images, made, walk)
+        for truncation in bounds:
+            yield _samples(values, run, how, scored, truncation, several=len(bounds) > 1)
+
+
+def _samples(
+    values: flags.FlagValues,
+    run: restore.Run,
+    how: Mapping[str, Any],
+    scored: Mapping[str, Any],
+    truncation: float | None,
+    *,
+    several: bool,
+) -> Candidate:
+    """Returns the samples of a checkpoint as a candidate.
+
+    Args:
+      values: Flags of the command.
+      run: Restored run.
+      how: Facts for the receipt about its weights.
+      scored: Facts for the receipt about the checkpoint.
+      truncation: Bound on every coordinate of the latents, or None.
+      several: Whether the truncation is one of several. It then identifies the samples among those of its
+        table, instead of being a setting that all rows of a table share.
+    """
+    asked = restore.run_sampler(run, truncation=truncation)
+    name, facts = f"step {int(run.state.step):,}", dict(scored)
+    if several:
+        name, facts = f"{name}, truncation {truncation:g}", {**facts, "truncation": truncation}
+    made = {
+        "count": values.num,
+        "shape": list(derived.spec_of(run.config).shape),
+        **how,
+        "truncation": "several" if several else truncation,
+        "seed": values.seed,
+    }
+    if asked.labels is not None:
+        made["labels"] = LABELS[derived.spec_of(run.config).label_distribution]
+    images = image_sets.generated(
+        asked.sample,
+        run.state,
+        num=values.num,
+        seed=values.seed,
+        facts=facts,
+        given=asked.given,
+        labels=asked.labels,
+    )
+    walk = functools.partial(
+        image_features.path_length,
+        run,
+        asked=asked,
+        truncation=truncation,
+        num=values.num,
+        seed=values.seed,
+    )
+    return Candidate(name, images, made, walk)
 
 
 def _stand(run: restore.Run, batches: int, seed: int) -> GANState:

@@ -11,7 +11,7 @@ from experiments.training import workdir
 from jaxgan.errors import SetupError
 
 # Fields of a receipt that identify the scored samples. Two scores are comparable if all other fields of
-# their receipts agree.
+# their receipts agree. Where a checkpoint is scored at several truncations, the truncation is among them.
 IDENTITY = ("scored",)
 SPREADS = ("_std", "_error")  # Suffixes of the names of uncertainties, after the name of the score.
 Result = Mapping[str, Any]

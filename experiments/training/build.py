@@ -87,8 +87,8 @@ def _regularizers(config: ConfigDict) -> dict[str, regularizers.Regularizer]:
             continue
         options = {field: value for field, value in values.items() if field not in ("weight", "every")}
         weight = schedules.build(derived.as_builtin(values.weight), f"penalties.{name}.weight")
-        if name == named_parts.PATH_LENGTH:
-            term = regularizers.path_length(weight=weight, **options)
+        if name in named_parts.GENERATOR_PENALTIES:
+            term = named_parts.GENERATOR_PENALTIES[name](weight=weight, **options)
         else:
             term = regularizers.penalty(name, weight=weight, **options)
         terms[name] = regularizers.every(values.get("every", 1), term)

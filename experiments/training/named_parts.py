@@ -32,10 +32,13 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 PARALLEL = ("jit", "pmap")
 
 # The signature of each function declares which fields the section of that name has.
-PATH_LENGTH = "path_length"  # The only penalty on the generator.
+GENERATOR_PENALTIES: Mapping[str, Callable[..., regularizers.Regularizer]] = {
+    "orthogonal": regularizers.orthogonal,
+    "path_length": regularizers.path_length,
+}
 PENALTIES: Mapping[str, Callable[..., Any]] = {
     **penalties.PENALTIES,
-    PATH_LENGTH: regularizers.path_length,
+    **GENERATOR_PENALTIES,
 }
 AUGMENTATIONS: Mapping[str, Callable[..., Any]] = {"instance_noise": noise.instance_noise}
 POOLS: Mapping[str, Callable[..., pools.Pool]] = {"replay": pools.replay, "history": pools.history}

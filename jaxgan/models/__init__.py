@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import flax.linen as nn
 
 from jaxgan.models import (
+    biggan,
+    biggan_deep,
     conditional_dcgan,
     conditional_resnet,
     dcgan,
@@ -16,6 +18,8 @@ from jaxgan.models import (
 
 # Families that generate images but no points.
 IMAGES_ONLY = (
+    "biggan",
+    "biggan_deep",
     "conditional_dcgan",
     "conditional_resnet",
     "dcgan",
@@ -24,6 +28,8 @@ IMAGES_ONLY = (
 )
 
 FAMILIES: dict[str, Mapping[str, type[nn.Module]]] = {
+    "biggan": {"generator": biggan.Generator, "critic": biggan.Critic},
+    "biggan_deep": {"generator": biggan_deep.Generator, "critic": biggan_deep.Critic},
     "dcgan": {
         "generator": dcgan.Generator,
         "critic": dcgan.Critic,

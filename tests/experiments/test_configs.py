@@ -189,10 +189,30 @@ def test_wgan_gp_resnet_has_the_settings_of_the_papers_program(name):
     assert not config.gan.get("classify_fakes")
 
 
+@pytest.mark.parametrize("name", ["biggan_imagenet128.py", "biggan_deep_imagenet128.py"])
+def test_biggan_has_the_papers_settings(name):
+    config = config_files.load(name).values
+    assert (config.batch_size, config.n_critic, config.gan.loss) == (2048, 2, "hinge")
+    assert config.penalties.orthogonal.weight == 1e-4
+    for player, rate in (("generator", 5e-5), ("critic", 2e-4)):
+        optimizer = config.optimizers[player]
+        assert (optimizer.name, optimizer.learning_rate) == ("adam", rate)
+        assert (optimizer.b1, optimizer.b2, optimizer.eps) == (0.0, 0.999, 1e-6)
+        assert config.models[player].attention == (64,)
+    assert derived.spec_of(config).shape == (128, 128, 3)
+    assert derived.spec_of(config).classes == 1000
+    # The averages are the weights themselves until step 20,000.
+    decay = derived.ema_decay(config)
+    assert (float(decay(0)), float(decay(20_000))) == (0.0, 0.0)
+    np.testing.assert_allclose([decay(20_001), decay(150_000)], 0.9999, rtol=1e-6)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
+        "biggan_deep_imagenet128.py",
+        "biggan_imagenet128.py",
         "dcgan_celeba.py",
         "sagan_imagenet128.py",
         "wgan_gp_resnet_cifar10.py",

@@ -16,6 +16,7 @@ from PIL import Image
 from experiments import evaluate, sample
 from experiments import run as train
 from experiments.cli import data_flags
+from experiments.pages import scores_page
 from experiments.scoring import backbones, image_features, image_metrics, image_sets, receipts
 from experiments.training import restore
 from jaxgan import data
@@ -398,7 +399,11 @@ def refused(run, *arguments, opened=True):
         (["--workdir={run}", "--num=1"], "--num is 1"),
         (["--workdir={run}", "--seed=-1"], "--seed is -1"),
         (["--workdir={run}", "--standing=-1"], "--standing is -1"),
-        (["--workdir={run}", "--truncation=0"], "--truncation is 0"),
+        (["--workdir={run}", "--truncation=0"], "--truncation is 0: give a positive number"),
+        (["--workdir={run}", "--truncation=0.5,x"], "--truncation is 0.5,x: give a positive number"),
+        (["--workdir={run}", "--truncation=0.5,"], "--truncation is 0.5,: give a positive number"),
+        (["--workdir={run}", "--truncation="], "--truncation is : give a positive number"),
+        (["--workdir={run}", "--truncation=1,inf"], "--truncation is 1,inf: give a positive number"),
         (["--workdir={run}", "--out=scores.txt"], "--out scores.txt does not end in .json"),
         (["--workdir={run}", "--out=/proc/scores.json"], "--out /proc/scores.json cannot be written"),
         (["--workdir={run}", "--data.name=ring"], "data.name ring has points"),
@@ -408,6 +413,7 @@ def refused(run, *arguments, opened=True):
         (["--workdir={run}", "--every", "--best"], "--best is one checkpoint and --every all"),
         (["--workdir={run}", "--data.split=tests"], "unknown data.split 'tests': did you mean 'test'"),
         (["--workdir={run}", "--metrics=copying", "--held_out=tests"], "unknown data.split 'tests'"),
+        (["--images={run}", "--truncation=1,2", *DIGITS], "--truncation is about a run's generator"),
         (["--images={run}", "--raw"], "--raw is about a run's generator"),
         (["--images={run}"], "there is no run that tells data.name: give --data.name"),
         (
@@ -519,3 +525,54 @@ def test_a_broken_generator_is_refused(network, run, monkeypatch):
     monkeypatch.setattr(restore, "restore", broken)
     message = refused(run, f"--workdir={run}", "--num=8", "--metrics=fcd")
     assert "samples 0 to 7 are not finite numbers" in message
+
+
+def test_several_truncations_are_one_table_and_one_curve(network, run, tmp_path, capsys):
+    common = (f"--workdir={run}", "--num=64", "--metrics=fcd,prdc,classifier_score")
+    assert main(evaluate, *common, "--truncation=2,0.5,0.05,0.5") == 0
+    results = scored(run / "scores.json")
+    assert [each["name"] for each in results] == [f"step 12, truncation {x}" for x in ("2", "0.5", "0.05")]
+    for result, truncation in zip(results, (2.0, 0.5, 0.05), strict=True):
+        assert result["receipt"]["scored"]["truncation"] == truncation
+        samples = np.concatenate(
+            list(restore.draw(restore.restore(run), 64, seed=0, truncation=truncation))
+        )
+        expected = by_hand(data.to_uint8(samples), network)
+        np.testing.assert_allclose(result["scores"]["fcd"], expected, rtol=1e-5)
+    assert "not to be compared" not in capsys.readouterr().out
+    # The receipts differ in the truncation alone.
+    for result in results:
+        del result["receipt"]["scored"]["truncation"]
+    assert results[0]["receipt"] == results[1]["receipt"] == results[2]["receipt"]
+    page = (run / "scores.html").read_text()
+    assert page.count("<table") == page.count("<svg") == 1
+    # Another truncation joins them, a score of an older one is merged, and a single truncation is apart.
+    assert main(evaluate, *common, "--truncation=0.5,1") == 0
+    assert len(scored(run / "scores.json")) == 4
+    assert main(evaluate, *common, "--truncation=0.5") == 0
+    *_, single = results = scored(run / "scores.json")
+    assert (len(results), single["name"], single["receipt"]["generated"]["truncation"]) == (
+        5,
+        "step 12",
+        0.5,
+    )
+    same = next(each for each in results if each["name"] == "step 12, truncation 0.5")
+    assert single["scores"] == same["scores"]
+    assert "generated.truncation 'several' and 0.5" in capsys.readouterr().out
+
+
+def test_a_trade_off_has_a_point_for_each_truncation_and_a_line_for_each_checkpoint():
+    def result(step, truncation, **scores):
+        scored = {"step": step, "truncation": truncation}
+        return {"name": "", "scores": scores, "receipt": {"metrics": {}, "scored": scored}}
+
+    results = [
+        result(step, truncation, precision=0.9 - truncation / 9, recall=truncation / 9)
+        for step in (1, 2)
+        for truncation in (2.0, 0.123, 1.0)
+    ]
+    svg = str(scores_page.trade_offs(results).svg)
+    assert svg.count("<!-- 0.123 -->") == 2
+    assert "<!-- precision -->" in svg
+    assert "<!-- fid -->" not in svg
+    assert scores_page.trade_offs([result(1, 1.0, fcd=3.0)]) is None

@@ -1,6 +1,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from jaxgan import latents
 
@@ -38,6 +39,22 @@ def test_every_row_may_have_a_truncation_of_its_own(prior, key):
         alone = prior(keys, dim=3, truncation=bound)
         np.testing.assert_array_equal(together[place::2], alone[place::2])
         assert bound - 0.01 < np.abs(together[place::2]).max() <= bound
+
+
+@pytest.mark.parametrize("bound", [0.3, 1.0, 2.0])
+def test_truncated_normal_latents_are_drawn_again_not_clipped(key, bound):
+    z = np.asarray(latents.normal(latents.row_keys(key, jnp.arange(5_000)), dim=40, truncation=bound))
+    # The variance of z given |z| ≤ τ is 1 − 2 τ φ(τ) / (2 Φ(τ) − 1).
+    inside = 2 * stats.norm.cdf(bound) - 1
+    exact = 1 - 2 * bound * stats.norm.pdf(bound) / inside
+    np.testing.assert_allclose(z.var(), exact, rtol=0.02)  # 200,000 draws have an error of at most 0.4 %
+    np.testing.assert_allclose(z.mean(), 0.0, atol=0.01)
+    assert stats.kstest(z.ravel(), stats.truncnorm(-bound, bound).cdf).pvalue > 1e-4
+    # Clipping would put a share of 1 − P(|z| ≤ τ) on the bounds, and give another variance.
+    clipped = np.clip(latents.normal(latents.row_keys(key, jnp.arange(5_000)), dim=40), -bound, bound)
+    assert np.mean(np.abs(z) == bound) < 1e-4 < (1 - inside) / 2 < np.mean(np.abs(clipped) == bound)
+    assert abs(clipped.var() / exact - 1) > 0.1
+    assert stats.kstest(clipped.ravel(), stats.truncnorm(-bound, bound).cdf).pvalue < 1e-9
 
 
 def test_rows_must_be_integers(key):

@@ -1,6 +1,7 @@
 """Tests of regularisers: when they are computed, their inputs, and the state that they keep."""
 
 import functools
+import types
 
 import flax.linen as nn
 import jax
@@ -8,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jaxgan import latents, losses, parallel
 from jaxgan.errors import SetupError
@@ -16,10 +19,12 @@ from jaxgan.gans.adversarial import adversarial
 from jaxgan.models import mlp
 from jaxgan.regularizers import (
     LAZY,
+    Critique,
     Regularizer,
     Synthesis,
     every,
     initial_extra,
+    orthogonal,
     path_length,
     penalty,
     real_sign,
@@ -332,3 +337,102 @@ def test_path_length_refuses_a_generator_that_mixes_samples():
         SetupError, match=r"path_length need a gradient .* the generator mixes .*batch_stats"
     ):
         gan.init(jax.random.key(0), tiny_batch(size=8))
+
+
+def by_numpy(matrix):
+    """Returns Σ over pairs i ≠ j of (w_i · w_j)², where w_i are the columns of a matrix."""
+    columns = np.asarray(matrix, np.float64).T
+    return sum(float(a @ b) ** 2 for i, a in enumerate(columns) for j, b in enumerate(columns) if i != j)
+
+
+def orthogonal_term(params, weight=1.0, step=0):
+    state = types.SimpleNamespace(step=step, extra={"other": 1})
+    value, metrics, extra = orthogonal(weight=weight).term(Synthesis(None, None, params, state, None))
+    assert extra == state.extra
+    assert metrics == {"orthogonal": value}
+    return value
+
+
+KERNELS = {
+    "Conv_0": {"kernel": np.random.default_rng(0).normal(size=(3, 3, 2, 4)), "bias": np.ones(4)},
+    "Block_0": {"Dense_0": {"kernel": np.random.default_rng(1).normal(size=(5, 7))}},
+}
+
+
+def test_orthogonal_regularisation_is_its_formula():
+    params = jax.tree.map(jnp.float32, KERNELS)
+    conv, dense = KERNELS["Conv_0"]["kernel"], KERNELS["Block_0"]["Dense_0"]["kernel"]
+    expected = by_numpy(conv.reshape(-1, 4)) + by_numpy(dense)
+    np.testing.assert_allclose(orthogonal_term(params), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        orthogonal_term(params, optax.linear_schedule(0.0, 2.0, 10), step=5), expected, rtol=1e-5
+    )
+    # Tables of classes, biases and scales do not count.
+    more = {
+        **params,
+        "Embed_0": {"kernel": jnp.ones((3, 5))},
+        "BatchNorm_0": {"scale": jnp.ones(4), "bias": jnp.ones(4)},
+    }
+    assert orthogonal_term(more) == orthogonal_term(params)
+    assert orthogonal_term({**params, "Dense_1": {"kernel": jnp.ones((3, 5))}}) > orthogonal_term(params)
+
+
+def test_the_gradient_of_orthogonal_regularisation_is_twice_that_of_the_authors_code():
+    w = np.random.default_rng(2).normal(size=(6, 4))
+    gradient = jax.grad(lambda w: orthogonal_term({"Dense_0": {"kernel": w}}))(jnp.float32(w))
+    off = w.T @ w * (1 - np.eye(4))
+    np.testing.assert_allclose(gradient, 4 * w @ off, rtol=1e-4, atol=1e-4)
+    # The code's rows are filters: 2 (WWᵀ ∘ (1 − I)) W with W transposed.
+    np.testing.assert_allclose(gradient, 2 * (2 * off @ w.T).T, rtol=1e-4, atol=1e-4)
+
+
+@given(seed=st.integers(0, 2**16), lengths=st.lists(st.floats(0.1, 3.0), min_size=4, max_size=4))
+def test_orthogonal_filters_of_any_lengths_are_free_and_others_are_not(seed, lengths):
+    rng = np.random.default_rng(seed)
+    q, _ = np.linalg.qr(rng.normal(size=(9, 4)))
+    value = orthogonal_term({"Dense_0": {"kernel": jnp.float32(q * np.array(lengths))}})
+    np.testing.assert_allclose(value, 0.0, atol=1e-10)
+    # Filters of length 1 at an angle of 60° to one another cost (4 · 3) / 4.
+    tilted = np.linalg.cholesky(0.5 * np.eye(4) + 0.5).T
+    other, _ = np.linalg.qr(rng.normal(size=(4, 4)))
+    np.testing.assert_allclose(
+        orthogonal_term({"Dense_0": {"kernel": jnp.float32(other @ tilted)}}), 3.0, rtol=1e-5
+    )
+
+
+def test_orthogonal_regularisation_belongs_to_the_generator_or_is_moved_to_the_critic():
+    term = orthogonal(weight=0.5)
+    assert (term.player, term.per_sample) == ("generator", False)
+    gan = tiny_gan(norm="spectral", size=8)  # any critic with kernels
+    state = gan.init(jax.random.key(0), tiny_batch(size=8))
+    kernels = [
+        x
+        for path, x in jax.tree_util.tree_leaves_with_path(state.critic.params)
+        if path[-1].key == "kernel"
+    ]
+    expected = 0.5 * sum(by_numpy(x.reshape(-1, x.shape[-1])) for x in kernels)
+    critique = Critique(None, None, None, None, None, None, state.critic.params, state, None)
+    np.testing.assert_allclose(term.term(critique)[0], expected, rtol=1e-4)
+
+    def metrics_of(*terms):
+        gan = adversarial(
+            mlp.Generator((2,), (8, 8)),
+            mlp.Critic((8,)),
+            loss=losses.get("hinge"),
+            generator_tx=optax.sgd(RATE),
+            critic_tx=optax.sgd(RATE),
+            prior=PRIOR,
+            regularizers={str(i): term for i, term in enumerate(terms)},
+        )
+        state, _ = begin(gan)
+        return state, jax.jit(stepper(gan))(state, points_batch())[1]
+
+    for player in ("generator", "critic"):
+        state, plain = metrics_of()
+        _, metrics = metrics_of(term._replace(player=player))
+        params = getattr(state, player).params
+        expected = 0.5 * sum(by_numpy(layer["kernel"]) for layer in params.values())
+        np.testing.assert_allclose(metrics["orthogonal"], expected, rtol=1e-4)
+        np.testing.assert_allclose(
+            metrics[f"{player}_loss"] - plain[f"{player}_loss"], expected, rtol=1e-3, atol=1e-4
+        )
