@@ -4,7 +4,7 @@
     python -m experiments.run --config=infogan_mnist.py:no_information
 
 The first command takes about 6 minutes on 2 cores, estimated from the processor time of a run on a busy
-machine. For seed 0, expect that the critic's category agrees with the class of 63 % of the real digits
+machine. Expect, for seed 0, that the critic's category agrees with the class of 63 % of the real digits
 under the best one-to-one match, and that the rows of the sample grid are mostly digits of one kind. In the
 second command nobody maximises the information, which makes it a control.
 """

@@ -11,6 +11,7 @@ References:
   The authors' code, https://github.com/ajbrock/BigGAN-PyTorch
 """
 
+import functools
 from collections.abc import Collection
 from typing import Any
 
@@ -19,11 +20,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.errors import SetupError, unknown
-from jaxgan.layers import BatchNorm, Conv, ConvMeanPool, Dense, UpsampleConv
+from jaxgan.layers import BatchNorm, Conv, Dense
 from jaxgan.layers.attention import SelfAttention
 from jaxgan.layers.conditional_norm import ConditionalBatchNorm
 from jaxgan.layers.embedding import Embed
-from jaxgan.ops.resample import mean_pool, upsample_nearest
+from jaxgan.models import resnet
 
 Array = jax.Array
 
@@ -110,6 +111,20 @@ def attend(x: Array, dtype: Any, train: bool) -> Array:
     return SelfAttention(spectral=True, kernel_init=INIT, dtype=dtype)(x, train)
 
 
+def normalise(x: Array, condition: Array, train: bool) -> Array:
+    """Applies batch normalisation with a gain 1 + W c and a bias V c; must be called in a compact method.
+
+    Args:
+      x: Feature map, (B, H, W, C).
+      condition: Embedded label and latents c, (B, D).
+      train: Whether the pass is one of training.
+
+    Returns:
+      The normalised feature map, with the shape of ``x``.
+    """
+    return ConditionalBatchNorm(spectral=True, kernel_init=INIT)(x, condition, train)
+
+
 def to_images(x: Array, channels: int, dtype: Any, train: bool) -> Array:
     """Maps the last feature map to images in [−1, 1]; must be called in a module's compact method."""
     x = nn.relu(BatchNorm()(x, train))
@@ -137,50 +152,6 @@ def to_logits(module: nn.Module, x: Array, labels: Array, classes: int, dtype: A
     psi = Dense(1, True, True, INIT, dtype)(x, train)[:, 0].astype(jnp.float32)
     table = Embed(classes, x.shape[-1], spectral=True, kernel_init=INIT)
     return psi + jnp.sum(table(labels, train) * x, -1)
-
-
-class GeneratorBlock(nn.Module):
-    """Residual block that doubles the side, with a gain 1 + W c and a bias V c in both of its norms."""
-
-    features: int
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Array, condition: Array, train: bool) -> Array:
-        """Maps (B, H, W, I) and (B, D) conditions to (B, 2H, 2W, features)."""
-        layer = (self.features, True, True, INIT, self.dtype)
-
-        def activate(x: Array) -> Array:
-            return nn.relu(ConditionalBatchNorm(spectral=True, kernel_init=INIT)(x, condition, train))
-
-        y = UpsampleConv(*layer)(activate(x), train)
-        y = Conv(*layer)(activate(y), train)
-        # A 1 × 1 convolution commutes with upsampling and is cheaper on the smaller images.
-        return y + upsample_nearest(Conv(*layer, kernel_size=1)(x, train))
-
-
-class CriticBlock(nn.Module):
-    """Residual block of twice ReLU and convolution, mean-pooled if ``pool``, with a shortcut.
-
-    The ``first`` block takes images and applies no activation to them.
-    """
-
-    features: int
-    pool: bool
-    first: bool = False
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
-        """Maps (B, H, W, I) to (B, H, W, features), with half the height and width if ``pool``."""
-        layer = (self.features, True, True, INIT, self.dtype)
-        y = Conv(*layer)(x if self.first else nn.relu(x), train)
-        y = (ConvMeanPool if self.pool else Conv)(*layer)(nn.relu(y), train)
-        # Pooling commutes with a 1 × 1 convolution, which is cheaper on the smaller images.
-        x = mean_pool(x) if self.pool else x
-        if self.pool or x.shape[-1] != self.features:
-            x = Conv(*layer, kernel_size=1)(x, train)
-        return x + y
 
 
 class Generator(nn.Module):
@@ -225,7 +196,8 @@ class Generator(nn.Module):
         x = Dense(16 * first, True, True, INIT, self.dtype)(chunk, train).reshape(-1, 4, 4, first)
         for width, chunk in zip(features, chunks, strict=True):
             condition = jnp.concatenate([embedded, chunk], -1)
-            x = GeneratorBlock(width, self.dtype)(x, condition, train)
+            block = resnet.GeneratorBlock(width, True, self.dtype, INIT, INIT)
+            x = block(x, functools.partial(normalise, condition=condition, train=train), train)
             if x.shape[1] in self.attention:
                 x = attend(x, self.dtype, train)
         return to_images(x, self.channels, self.dtype, train)
@@ -252,7 +224,7 @@ class Critic(nn.Module):
         size = x.shape[1]
         for i, width in enumerate(critic_channels(size, self.width, self.attention)):
             pool = i < pools(size)
-            x = CriticBlock(width, pool, i == 0, self.dtype)(x, train)
+            x = resnet.CriticBlock(width, "spectral", pool, i == 0, self.dtype, INIT, INIT)(x, train)
             if pool and x.shape[1] in self.attention:
                 x = attend(x, self.dtype, train)
         return to_logits(self, x, labels, self.classes, self.dtype, train)

@@ -17,7 +17,6 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.layers import Conv, Dense, UpsampleConv
-from jaxgan.layers.conditional_norm import ConditionalBatchNorm
 from jaxgan.layers.embedding import Embed
 from jaxgan.models import biggan
 from jaxgan.models.biggan import INIT
@@ -48,7 +47,7 @@ class GeneratorBlock(nn.Module):
         hidden = max(x.shape[-1] // RATIO, 1)
 
         def activate(x: Array) -> Array:
-            return nn.relu(ConditionalBatchNorm(spectral=True, kernel_init=INIT)(x, condition, train))
+            return nn.relu(biggan.normalise(x, condition, train))
 
         y = Conv(hidden, *rest, kernel_size=1)(activate(x), train)
         y = (UpsampleConv if self.up else Conv)(hidden, *rest)(activate(y), train)

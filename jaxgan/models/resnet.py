@@ -24,6 +24,7 @@ from jaxgan.ops.resample import mean_pool, upsample_nearest
 
 Array = jax.Array
 Normalise = Callable[[Array], Array]
+Initializer = Callable[..., Array]
 
 SIZES = (16, 32, 64, 128)
 POOLS = {"sum": jnp.sum, "mean": jnp.mean}
@@ -62,12 +63,14 @@ class GeneratorBlock(nn.Module):
     features: int
     spectral: bool
     dtype: Any = jnp.float32
+    kernel_init: Initializer = block_init
+    shortcut_init: Initializer = shortcut_init
 
     @nn.compact
     def __call__(self, x: Array, normalise: Normalise, train: bool) -> Array:
         """Maps (B, H, W, I) to (B, 2H, 2W, features), with layers that ``normalise`` adds to the block."""
-        block = (self.features, True, self.spectral, block_init, self.dtype)
-        shortcut = (*block[:3], shortcut_init, self.dtype)
+        block = (self.features, True, self.spectral, self.kernel_init, self.dtype)
+        shortcut = (*block[:3], self.shortcut_init, self.dtype)
         y = UpsampleConv(*block)(nn.relu(normalise(x)), train)
         y = Conv(*block)(nn.relu(normalise(y)), train)
         # A 1 × 1 convolution commutes with upsampling and is cheaper on the smaller images.
@@ -85,12 +88,14 @@ class CriticBlock(nn.Module):
     pool: bool
     first: bool = False
     dtype: Any = jnp.float32
+    kernel_init: Initializer = block_init
+    shortcut_init: Initializer = shortcut_init
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps (B, H, W, I) to (B, H, W, features), with half the height and width if ``pool``."""
-        block = (self.features, True, self.norm == "spectral", block_init, self.dtype)
-        shortcut = (*block[:3], shortcut_init, self.dtype)
+        block = (self.features, True, self.norm == "spectral", self.kernel_init, self.dtype)
+        shortcut = (*block[:3], self.shortcut_init, self.dtype)
         y = x if self.first else nn.relu(Norm(self.norm)(x, train))
         y = Conv(*block)(y, train)
         y = nn.relu(Norm(self.norm)(y, train))

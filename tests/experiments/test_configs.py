@@ -54,7 +54,7 @@ DOCUMENTED = documented()
 # The steps of these configs compile quickly.
 CHEAP = ("dcgan_mnist.py", "gan_gaussians.py", "lucic_objectives.py:BEGAN", "collapse_remedies.py:unrolled")
 # All fields of these sections are validated against the parts that they describe.
-DESCRIBED = ("augment", "data", "gan", "models", "optimizers", "penalties", "pool", "remedies")
+DESCRIBED = ("augment", "data", "ema_decay", "gan", "models", "optimizers", "penalties", "pool", "remedies")
 
 
 def random_batch(config, batch_size=8):

@@ -23,6 +23,11 @@ def test_the_picture_has_the_layout_of_the_system():
     gan = GAN(None, None, None, None, paint, None, None, layout=layout)
     draw = sample_pictures.make_sample(gan, from_digits(), ConfigDict({"seed": 0}))
     picture = draw(jax.numpy.zeros(()), 0)
-    assert picture.shape == (3 * SIDE + 2, COLUMNS * SIDE + 2, 3)
-    middles = picture[SIDE // 2 :: SIDE, SIDE // 2 :: SIDE, 0][:3, :COLUMNS]
+    # Each row is a grid of its own with a border around its images, and has its name at the left.
+    height, width = SIDE + 2, COLUMNS * SIDE + 2
+    assert picture.shape[0] == 3 * height
+    assert picture.shape[1] > width
+    margin, images = picture[:, :-width], picture[:, -width:]
+    assert all((part < 100).any() and (part == 255).any() for part in np.split(margin, 3))  # black on white
+    middles = images[height // 2 :: height, SIDE // 2 :: SIDE, 0][:, :COLUMNS]
     np.testing.assert_allclose(middles, (shades + 1) * 127.5, atol=0.51)

@@ -18,7 +18,7 @@ from jaxgan.errors import SetupError
 from jaxgan.gans import passes
 from jaxgan.gans.acgan import accuracy, acgan, cross_entropy
 from jaxgan.layers.heads import ClassifyingHeads
-from jaxgan.models import dcgan, projection
+from jaxgan.models import conditional_dcgan, dcgan
 from jaxgan.steps import train_step
 from jaxgan.views import pool
 
@@ -83,7 +83,7 @@ def line_batch(count, means=(-1.0, 1.0)):
 def images(*, norm="layer", **options):
     hyper = {"critic_class_weight": 1.0, "generator_class_weight": 1.0, "classify_fakes": True}
     return acgan(
-        projection.Generator(SIZE, 1, CLASSES, width=4),
+        conditional_dcgan.Generator(SIZE, 1, CLASSES, width=4),
         dcgan.ClassifyingCritic(CLASSES, width=4, norm=norm),
         loss=losses.get("non_saturating"),
         generator_tx=optax.sgd(0.1),
@@ -348,5 +348,5 @@ def test_images_without_labels_are_refused_by_the_config():
     config = config_files.load("acgan_mnist.py").values
     with config.unlocked():
         config.data = {"name": "folder", "path": "", "size": 28, "channels": 1}
-    with pytest.raises(SetupError, match=r"needs labels, data\.name folder has none"):
+    with pytest.raises(SetupError, match="needs labels, and the sub-folders of data"):
         checks.check_all(config)

@@ -1,5 +1,7 @@
 """Tests of BigGAN's and BigGAN-deep's networks against published counts, hand counts and formulas."""
 
+import functools
+
 import flax
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxgan.errors import SetupError
-from jaxgan.models import biggan, biggan_deep
+from jaxgan.models import biggan, biggan_deep, resnet
 
 FAMILIES = pytest.mark.parametrize("family", [biggan, biggan_deep])
 CLASSES = 3
@@ -253,15 +255,16 @@ C = jax.random.normal(jax.random.key(4), (4, 5))
 
 
 def test_a_block_of_the_generator_by_hand():
-    block = biggan.GeneratorBlock(6)
-    variables = random_biases(start(block, X, C))
+    block = resnet.GeneratorBlock(6, True, jnp.float32, biggan.INIT, biggan.INIT)
+    norm = functools.partial(biggan.normalise, condition=C, train=True)
+    variables = random_biases(start(block, X, norm))
     x, c = np.asarray(X, np.float64), np.asarray(C, np.float64)
     y = upsample(relu(conditional_norm(variables, "ConditionalBatchNorm_0", x, c)))
     y = convolve(y, *normalised(variables, "UpsampleConv_0"))
     y = relu(conditional_norm(variables, "ConditionalBatchNorm_1", y, c))
     y = convolve(y, *normalised(variables, "Conv_0"))
     expected = y + convolve(upsample(x), *normalised(variables, "Conv_1"))
-    np.testing.assert_allclose(block.apply(variables, X, C, True), expected, atol=2e-5)
+    np.testing.assert_allclose(block.apply(variables, X, norm, True), expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("up", [False, True])
@@ -282,7 +285,7 @@ def test_a_block_of_the_deep_generator_by_hand(up):
 
 @pytest.mark.parametrize(("pooled", "first"), [(True, True), (True, False), (False, False)])
 def test_a_block_of_the_critic_by_hand(pooled, first):
-    block = biggan.CriticBlock(6, pooled, first)
+    block = resnet.CriticBlock(6, "spectral", pooled, first, jnp.float32, biggan.INIT, biggan.INIT)
     variables = random_biases(start(block, X))
     x = np.asarray(X, np.float64)
     names = ("Conv_0", "ConvMeanPool_0", "Conv_1") if pooled else ("Conv_0", "Conv_1", "Conv_2")
