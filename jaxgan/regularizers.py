@@ -203,13 +203,22 @@ def orthogonal(*, weight: Any) -> Regularizer:
         for path, kernel in jax.tree_util.tree_leaves_with_path(seen.params):
             names = [str(getattr(key, "key", key)) for key in path]
             if names[-1] == "kernel" and not any(module.startswith("Embed") for module in names[:-1]):
-                matrix = kernel.reshape(-1, kernel.shape[-1])
-                products = matrix.T @ matrix
-                total += jnp.sum(jnp.square(products - jnp.diag(jnp.diag(products))))
+                total += _off_diagonal(kernel.reshape(-1, kernel.shape[-1]))
         value = schedules.at(weight, seen.state.step) * total
         return value, {name: value}, seen.state.extra
 
     return Regularizer(term, (name,), player="generator")
+
+
+def _off_diagonal(matrix: Array) -> Array:
+    """Computes ‖WᵀW ∘ (1 − I)‖²_F, the sum of the squared products of different columns of W, (m, n)."""
+    if matrix.shape[0] >= matrix.shape[1]:
+        products = matrix.T @ matrix
+        return jnp.sum(jnp.square(products - jnp.diag(jnp.diag(products))))
+    # WᵀW would be large for a wide W, and ‖WᵀW‖ = ‖WWᵀ‖. More columns than rows cannot be orthogonal, so
+    # this difference is not one of nearly equal numbers, except for matrices with one nonzero column.
+    lengths = jnp.sum(jnp.square(matrix), 0)
+    return jnp.sum(jnp.square(matrix @ matrix.T)) - jnp.sum(jnp.square(lengths))
 
 
 def every(interval: int, regularizer: Regularizer) -> Regularizer:

@@ -377,6 +377,25 @@ def test_orthogonal_regularisation_is_its_formula():
     assert orthogonal_term({**params, "Dense_1": {"kernel": jnp.ones((3, 5))}}) > orthogonal_term(params)
 
 
+@pytest.mark.parametrize("shape", [(1, 2), (3, 40), (20, 2000)])
+def test_the_products_of_many_filters_need_no_matrix_of_all_pairs(shape):
+    kernel = np.random.default_rng(3).normal(size=shape)
+
+    def term(w):
+        return orthogonal_term({"Dense_0": {"kernel": w}})
+
+    products = kernel.T @ kernel
+    expected = np.sum(np.square(products - np.diag(np.diag(products))))
+    np.testing.assert_allclose(term(jnp.float32(kernel)), expected, rtol=1e-5)
+    off = products - np.diag(np.diag(products))
+    gradient = jax.grad(term)(jnp.float32(kernel))
+    np.testing.assert_allclose(
+        gradient, 4 * kernel @ off, rtol=1e-3, atol=1e-4 * np.abs(kernel @ off).max()
+    )
+    shapes = {x.aval.shape for eqn in jax.make_jaxpr(term)(jnp.float32(kernel)).eqns for x in eqn.outvars}
+    assert (shape[1], shape[1]) not in shapes
+
+
 def test_the_gradient_of_orthogonal_regularisation_is_twice_that_of_the_authors_code():
     w = np.random.default_rng(2).normal(size=(6, 4))
     gradient = jax.grad(lambda w: orthogonal_term({"Dense_0": {"kernel": w}}))(jnp.float32(w))
