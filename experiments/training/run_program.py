@@ -246,10 +246,11 @@ def train(
 
         def log(step: int, state: GANState, metrics: Mapping[str, Any]) -> None:
             values = {name: float(np.ravel(value)[0]) for name, value in metrics.items()}
+            events = writer()  # The wait for the writer comes before the first timed step.
             speed = report(step, values)
             metrics_file.write(json.dumps({"step": step, **values}) + "\n")
             metrics_file.flush()
-            writer().write_scalars(step, {**values, "samples_per_second": speed})
+            events.write_scalars(step, {**values, "samples_per_second": speed})
 
         def paint(step: int, state: GANState, metrics: Mapping[str, Any]) -> None:
             events = writer()
