@@ -4,12 +4,13 @@ import argparse
 import importlib.metadata
 import importlib.util
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+
+from jaxgan import host
 
 PACKAGES = ("jax", "jaxlib", "torch", "numpy")
 
@@ -54,14 +55,11 @@ def need_torch(made: argparse.ArgumentParser) -> None:
 def machine() -> dict[str, Any]:
     """Returns a description of the machine, the commit and the package versions."""
     installed = {package.name: package.version for package in importlib.metadata.distributions()}
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return {
         "commit": commit.stdout.strip(),
-        "cpu": models[0] if models else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpu": host.processor(),
+        "cores": host.count_cores(),
         "platform": platform.platform(),
         "python": platform.python_version(),
         **{name: installed[name] for name in PACKAGES if name in installed},

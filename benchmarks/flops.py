@@ -70,6 +70,8 @@ def uncounted(config: ConfigDict) -> str:
             return f"family {values.family} is not counted by hand"
         if values.get("attention"):
             return "self-attention is not counted by hand"
+    if "autoencoder" in config.models and (family := config.models.autoencoder.family) != "mlp":
+        return f"an auto-encoder of family {family} is not counted by hand"
     return ""
 
 
@@ -100,8 +102,6 @@ def networks(config: ConfigDict) -> tuple[Network, Network]:
         "resnet": lambda: arithmetic.resnet_critic(size, channels, theirs.width, spectral),
     }
     if config.gan.name == "began":
-        if theirs.family != "mlp":
-            raise ValueError(f"an auto-encoder of family {theirs.family} is not counted by hand")
         middle = (*theirs.hidden, theirs.code, *reversed(theirs.hidden))
         return generators[ours.family](), arithmetic.mlp(math.prod(shape), middle, math.prod(shape))
     return generators[ours.family](), critics[theirs.family]()

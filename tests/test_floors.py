@@ -38,6 +38,7 @@ FLOORS = [
     ["experiments.cli"],
     ["experiments.training"],
     ["experiments.scoring", "experiments.dry_run"],
+    ["experiments.comparison"],
     ["experiments.pages", "experiments.rating"],
     ["experiments"],
 ]

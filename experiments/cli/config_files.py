@@ -26,11 +26,14 @@ class Config(NamedTuple):
         have this name.
       sweep: The file's function ``sweep(add)``, with the argument bound to the parameter ``argument``; None
         if the file defines no sweep.
+      entries: The file's ``ENTRIES``, the arguments of the configs that a comparison trains; empty if the
+        file defines no comparison.
     """
 
     values: config_dict.ConfigDict
     name: str
     sweep: Callable[[Callable[..., None]], None] | None = None
+    entries: tuple[str, ...] = ()
 
 
 def resolve(given: str) -> tuple[Path, str | None]:
@@ -79,7 +82,8 @@ def load(given: str) -> Config:
     sweep = getattr(module, "sweep", None)
     if sweep is not None and argument is not None:
         sweep = functools.partial(sweep, argument=argument)
-    return Config(config_fields.unshared(values).lock(), name, sweep)
+    entries = tuple(getattr(module, "ENTRIES", ()))
+    return Config(config_fields.unshared(values).lock(), name, sweep, entries)
 
 
 def _override(config: config_dict.ConfigDict, argv: Sequence[str]) -> list[str]:

@@ -19,7 +19,8 @@ def number(value: float) -> str:
     return ABSENT if math.isnan(value) else f"{value:.3g}"
 
 
-def _range(interval: intervals.Interval) -> str:
+def span(interval: intervals.Interval) -> str:
+    """Formats the ends of an interval."""
     return f"{number(interval.low)} to {number(interval.high)}"
 
 
@@ -65,7 +66,7 @@ def score_table(layout: Layout, metric: str, floors: Mapping[str, Mapping[str, f
         values = values_of(cell.runs, metric)
         alive = values[~np.isnan(values)]
         mean = intervals.interval(alive)
-        notes = [_range(mean)]
+        notes = [span(mean)]
         leader = against = best.get(column)
         if column in alike and (REFERENCE, column) in layout.cells:
             against = REFERENCE
@@ -111,7 +112,7 @@ def signal_table(layout: Layout, metric: str) -> page.Table:
         cell = layout.cells.get((row, column))
         found = [correlation(run, metric) for run in cell.runs] if cell else []
         mean = intervals.interval([value for value in found if not math.isnan(value)])
-        return page.Entry(number(mean.mean), [_range(mean)])
+        return page.Entry(number(mean.mean), [span(mean)])
 
     rows = [page.Row(row, [entry(row, column) for column in layout.columns]) for row in layout.rows]
     return page.Table([layout.row, *(column or "correlation" for column in layout.columns)], rows)

@@ -22,6 +22,7 @@ PyTree = Any
 
 # This is incremented when a change of the code, rather than of a recipe, changes the weights.
 REVISION = 1
+RESIZE = "other sizes to 28×28 by Lanczos's filter with antialiasing, clipped to the range of pixels"
 
 
 def _digits(_: str | None) -> Split:
@@ -83,14 +84,31 @@ DATASETS = {
 }
 
 
+def fits(shape: tuple[int, ...]) -> bool:
+    """Returns whether a classifier takes images of a shape: grey squares, which are resized if necessary.
+
+    >>> fits((28, 28, 1)), fits((32, 32, 1)), fits((32, 28, 1)), fits((28, 28, 3))
+    (True, True, False, False)
+    """
+    height, width, channels = shape
+    return height == width and channels == SHAPE[2]
+
+
 def _apply(name: str, network: Callable[..., Any], variables: PyTree, images: Array) -> dict[str, Array]:
-    if images.shape[1:] != SHAPE or images.dtype != jnp.uint8:
+    if not fits(images.shape[1:]) or images.dtype != jnp.uint8:
         given, wanted = ("×".join(map(str, shape)) for shape in (images.shape[1:], SHAPE))
         raise SetupError(
-            f"the images are {given} {images.dtype}, {name} takes {wanted} uint8: give such images, or"
-            " another backbone"
+            f"the images are {given} {images.dtype}, {name} takes {wanted} uint8 or squares of another"
+            " size: give such images, or another backbone"
         )
     return network(variables, images)
+
+
+def _resized(images: Array) -> Array:
+    """Resizes (B, H, H, 1) images in [−1, 1] to ``SHAPE``; images of that shape are returned unchanged."""
+    if images.shape[1:] == SHAPE:
+        return images
+    return jnp.clip(jax.image.resize(images, (len(images), *SHAPE), "lanczos3", antialias=True), -1, 1)
 
 
 def _backbone(name: str, recipe: Recipe, variables: PyTree, digest: str) -> Backbone:
@@ -98,10 +116,10 @@ def _backbone(name: str, recipe: Recipe, variables: PyTree, digest: str) -> Back
 
     @jax.jit
     def network(variables: PyTree, images: Array) -> Any:
-        return model.apply(variables, data.to_float({"real": images})["real"], train=False)
+        return model.apply(variables, _resized(data.to_float({"real": images})["real"]), train=False)
 
     apply = functools.partial(_apply, f"classifier-{name}", network, variables)
-    return Backbone(f"classifier-{name}", digest, "none: images of 28×28×1 only", apply)
+    return Backbone(f"classifier-{name}", digest, RESIZE, apply)
 
 
 def _shapes(recipe: Recipe) -> dict[str, tuple[Any, Any]]:
@@ -115,8 +133,8 @@ def _shapes(recipe: Recipe) -> dict[str, tuple[Any, Any]]:
 def decode(content: bytes) -> Backbone:
     """Builds a classifier from the bytes of a weight file.
 
-    The ``apply`` of the backbone maps (B, 28, 28, 1) uint8 images to "features" (B, 64) and "logits"
-    (B, 10), and raises a SetupError for other images.
+    The ``apply`` of the backbone maps (B, H, H, 1) uint8 images to "features" (B, 64) and "logits" (B, 10),
+    and raises a SetupError for other images. Sides H other than 28 are resized to 28.
 
     Raises:
       ValueError: The bytes are damaged or hold something else.

@@ -13,6 +13,7 @@ from jaxgan.errors import SetupError
 # Fields of a receipt that identify the scored samples. Two scores are comparable if all other fields of
 # their receipts agree. Where a checkpoint is scored at several truncations, the truncation is among them.
 IDENTITY = ("scored",)
+LABELS = "generated.labels"  # Field of a receipt that says how the labels of the samples were chosen.
 SPREADS = ("_std", "_error")  # Suffixes of the names of uncertainties, after the name of the score.
 Result = Mapping[str, Any]
 # The fields in which a group differs from an earlier group, empty for the first group, and the results of
@@ -58,7 +59,8 @@ def add(results: Sequence[Result], new: Result) -> list[Result]:
 def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     """Returns the fields whose differences between two receipts make their scores incomparable, as text.
 
-    The settings of a metric are compared only if both receipts have the metric.
+    The settings of a metric are compared only if both receipts have the metric. How labels were chosen is
+    compared only if both systems read labels.
     """
     common = set(a["metrics"]) & set(b["metrics"])
 
@@ -68,6 +70,9 @@ def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
         return flatten(ConfigDict(kept))
 
     first, second = fields(a), fields(b)
+    if LABELS not in first or LABELS not in second:
+        first.pop(LABELS, None)
+        second.pop(LABELS, None)
     return [
         f"{name} {first.get(name)!r} and {second.get(name)!r}"
         for name in {**first, **second}
@@ -135,7 +140,8 @@ def class_tables(results: Sequence[Result]) -> list[ClassTable]:
     return tables
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Returns the lines of a table, with its first column at the left and the others at the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
 
@@ -152,7 +158,7 @@ def show(results: Sequence[Result]) -> str:
         names = names_of(members)
         rows = [["", *names]]
         rows += [[each["name"], *(cell(each["scores"], name) for name in names)] for each in members]
-        lines += _aligned(rows)
+        lines += aligned(rows)
         for table in class_tables(members):
-            lines += ["", *_aligned([table.head, *table.rows])]
+            lines += ["", *aligned([table.head, *table.rows])]
     return "\n".join(lines)

@@ -127,11 +127,11 @@ def _check_backbone(config: ConfigDict, spec: data.Spec) -> None:
     name = backbones.dataset_of(given)
     if name is not None and name not in classifiers.DATASETS:
         raise unknown("score.backbone", given, [backbones.PREFIX + known for known in classifiers.DATASETS])
-    if spec.shape != classifiers.SHAPE:
+    if not classifiers.fits(spec.shape):
         ours, theirs = ("×".join(map(str, sides)) for sides in (spec.shape, classifiers.SHAPE))
         raise SetupError(
-            f"score.metric {metric}: the images are {ours}, {given} takes {theirs}: give fid and a file of"
-            " Inception's weights as score.backbone"
+            f"score.metric {metric}: the images are {ours}, {given} takes {theirs} or squares of another"
+            " size: give fid and a file of Inception's weights as score.backbone"
         )
 
 

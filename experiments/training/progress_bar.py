@@ -3,9 +3,21 @@
 import sys
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 from tqdm import tqdm
+
+
+class Timed(NamedTuple):
+    """Steps whose time is known, and the seconds that they took together.
+
+    The steps up to the first log line of each process are not among them, because their time includes the
+    start and the compilation.
+    """
+
+    steps: int
+    seconds: float
 
 
 class ProgressBar:
@@ -15,10 +27,14 @@ class ProgressBar:
       start: Step that training starts from.
       config: Config of the run.
       unit: Name of the samples in the displayed speed, e.g. ``"images"``.
+      timed: Timed steps of earlier processes of the run.
+
+    Attributes:
+      timed: Timed steps up to the last log line.
     """
 
-    def __init__(self, start: int, config: ConfigDict, unit: str):
-        self._config, self._unit = config, unit
+    def __init__(self, start: int, config: ConfigDict, unit: str, timed: Timed):
+        self._config, self._unit, self.timed = config, unit, timed
         self._step, self._time = start, time.monotonic()
         self._rate = 0.0
         terminal = sys.stderr.isatty()
@@ -41,6 +57,8 @@ class ProgressBar:
         """
         now = time.monotonic()
         steps = (step - self._step) / max(now - self._time, 1e-9)
+        if self._rate:
+            self.timed = Timed(self.timed.steps + step - self._step, self.timed.seconds + now - self._time)
         self._step, self._time = step, now
         # The first interval includes the compilation, so the estimate restarts with the second.
         self._rate = steps if self._rate < steps / 4 else 0.7 * self._rate + 0.3 * steps

@@ -205,7 +205,7 @@ def train(
         return jax.tree.map(lambda x: x[0], state) if pmapped else state
 
     def info(seconds: float) -> dict[str, Any]:
-        return {"config": workdir.as_json(config), "wall_time": seconds}
+        return {"config": workdir.as_json(config), "wall_time": seconds, "timed": list(report.timed)}
 
     stages = [_compile_stage(part, mesh) for part in run]
     untils = [stage.until for stage in stages]
@@ -228,7 +228,9 @@ def train(
         workdir.write_png(directory / "samples" / f"{step}.png", image)
         return image
 
-    report = progress_bar.ProgressBar(start, config, "images" if run[0].source.spec.images else "points")
+    unit = "images" if run[0].source.spec.images else "points"
+    timed = progress_bar.Timed(*(restored.info if restored else {}).get("timed", (0, 0.0)))
+    report = progress_bar.ProgressBar(start, config, unit, timed)
     metrics_path = directory / "metrics.jsonl"
     workdir.trim_metrics(metrics_path, start)
     with ExitStack() as stack:
@@ -244,10 +246,11 @@ def train(
 
         def log(step: int, state: GANState, metrics: Mapping[str, Any]) -> None:
             values = {name: float(np.ravel(value)[0]) for name, value in metrics.items()}
+            events = writer()  # The wait for the writer comes before the first timed step.
             speed = report(step, values)
             metrics_file.write(json.dumps({"step": step, **values}) + "\n")
             metrics_file.flush()
-            writer().write_scalars(step, {**values, "samples_per_second": speed})
+            events.write_scalars(step, {**values, "samples_per_second": speed})
 
         def paint(step: int, state: GANState, metrics: Mapping[str, Any]) -> None:
             events = writer()
@@ -284,6 +287,7 @@ def train(
         state_sha256=trained.state_sha256,
         config=config,
         wall_time=trained.seconds,
+        timed=report.timed,
         examples=run[-1].source.num_examples,
         skipped=run[-1].source.num_skipped,
     )

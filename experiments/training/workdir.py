@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from experiments.cli.config_fields import flatten
+from experiments.training.progress_bar import Timed
 from jaxgan import files
 from jaxgan.errors import SetupError
 
@@ -159,6 +160,7 @@ def receipt(
     state_sha256: str,
     config: ConfigDict,
     wall_time: float,
+    timed: Timed,
     examples: int | None,
     skipped: int,
 ) -> dict[str, Any]:
@@ -169,6 +171,7 @@ def receipt(
       state_sha256: Hash over all leaves of the final state.
       config: Config of the run.
       wall_time: Seconds of training, over all processes of the run up to their last checkpoints.
+      timed: Steps without start and compilation, and their seconds, which give ``seconds_per_step``.
       examples: Number of distinct training samples; None if it is unlimited.
       skipped: Number of files that were left out because they cannot be decoded.
     """
@@ -183,6 +186,7 @@ def receipt(
         "device_kind": jax.devices()[0].device_kind,
         "device_count": jax.device_count(),
         "wall_time_seconds": round(wall_time, 1),
+        "seconds_per_step": float(f"{timed.seconds / timed.steps:.4g}") if timed.steps else None,
         "num_examples": examples,
         "num_skipped": skipped,
     }

@@ -19,7 +19,7 @@ from experiments.cli import config_files
 from experiments.cli.exits import RunFailed
 from experiments.scoring import backbones, classifiers, tracking
 from experiments.scoring.classifier_training import Recipe, Split, distort, train, warp
-from jaxgan import files, hashing, weights
+from jaxgan import data, files, hashing, weights
 from jaxgan.errors import SetupError
 from jaxgan.metrics import inception_backbone
 from jaxgan.models.small_classifier import Classifier
@@ -247,10 +247,32 @@ def test_a_loss_that_is_not_finite_stops_it():
         train(split, TINY._replace(learning_rate=float("nan")))
 
 
+def by_pillow(images, size, method=Image.Resampling.LANCZOS):
+    # Pillow computes this mode in floats, and neither rounds nor clips between its two passes.
+    floats = [Image.fromarray(x[..., 0].astype(np.float32)).resize((size, size), method) for x in images]
+    return np.stack([np.clip(np.asarray(x), 0, 255) for x in floats])[..., None]
+
+
+@pytest.mark.parametrize("size", [16, 32])
+def test_squares_of_another_size_are_resized_as_pillow_does(size, content, digits):
+    images = by_pillow(digits[0][::500], size).round().astype(np.uint8)
+
+    def apart(method):
+        ours = 127.5 * (np.asarray(classifiers._resized(data.to_float({"real": images})["real"])) + 1)
+        return np.abs(ours - by_pillow(images, 28, method)).max()
+
+    assert apart(Image.Resampling.LANCZOS) < 0.01
+    assert apart(Image.Resampling.BICUBIC) > 10
+    backbone, whole = classifiers.decode(content), by_pillow(images, 28).round().astype(np.uint8)
+    ours, theirs = (np.asarray(backbone.apply(x)["features"]) for x in (images, whole))
+    assert np.abs(ours - theirs).max() < 0.05 * np.abs(theirs).mean()
+    assert "Lanczos" in backbone.resize
+
+
 @pytest.mark.parametrize(
     ("images", "given"),
     [
-        (np.zeros((2, 32, 32, 1), np.uint8), "32×32×1 uint8"),
+        (np.zeros((2, 32, 28, 1), np.uint8), "32×28×1 uint8"),
         (np.zeros((2, 28, 28, 3), np.uint8), "28×28×3 uint8"),
         (np.zeros((2, 28, 28, 1), np.float32), "28×28×1 float32"),
     ],

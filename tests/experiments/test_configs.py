@@ -80,7 +80,7 @@ def test_all_required_configs_exist():
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_docstring_has_the_command_the_time_and_the_expected_result(name):
     text = docstring(name)
-    command = "sweep" if name in STUDIES else "run"
+    command = "sweep" if name in STUDIES else "compare" if config_files.load(name).entries else "run"
     assert f"python -m experiments.{command} --config={name}" in text
     assert re.search(
         r"\d+(\.\d+)? (s|seconds|minutes|hours|days)\b.* on 2 cores", text.replace("\n", " ")

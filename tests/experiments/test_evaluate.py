@@ -576,3 +576,15 @@ def test_a_trade_off_has_a_point_for_each_truncation_and_a_line_for_each_checkpo
     assert "<!-- precision -->" in svg
     assert "<!-- fid -->" not in svg
     assert scores_page.trade_offs([result(1, 1.0, fcd=3.0)]) is None
+
+
+def test_labels_count_only_between_systems_that_read_them():
+    def made(**generated):
+        return {"scored": {}, "metrics": {"fcd": {}}, "generated": {"count": 8, **generated}}
+
+    uniform, as_data = made(labels="uniform"), made(labels="as in the data")
+    assert receipts.differences(made(), uniform) == receipts.differences(uniform, made()) == []
+    assert receipts.differences(uniform, as_data) == ["generated.labels 'uniform' and 'as in the data'"]
+    assert receipts.differences(made(), {**uniform, "generated": {"count": 9, "labels": "uniform"}}) == [
+        "generated.count 8 and 9"
+    ]

@@ -33,6 +33,8 @@ def test_a_run_leaves_its_files(finished):
     assert receipt["versions"]["jax"]
     assert (receipt["device_kind"], receipt["device_count"]) == ("cpu", 1)
     assert receipt["wall_time_seconds"] > 0
+    # The first 4 of the 12 steps include the compilation.
+    assert 0 < 8 * receipt["seconds_per_step"] < receipt["wall_time_seconds"]
     assert receipt["num_examples"] == 5000
     lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [4, 8, 12]

@@ -1,7 +1,10 @@
+import platform
 import subprocess
 import sys
 
 import pytest
+
+from jaxgan import host
 
 PROGRAM = """
 import ctypes, resource, sys, threading
@@ -38,3 +41,11 @@ def page_faults(how, where):
 def test_freed_blocks_are_used_again(where):
     # Ten blocks of 96 MiB are touched in turn. If the memory is kept, only the first causes page faults.
     assert page_faults("keep", where) < page_faults("default", where) / 5
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="other kernels name no model")
+def test_the_processor_has_a_name(monkeypatch, tmp_path):
+    listed = subprocess.run(["lscpu"], capture_output=True, text=True, check=True).stdout
+    assert host.processor() in listed
+    monkeypatch.setattr(host, "Path", lambda _: tmp_path / "absent")
+    assert host.processor()

@@ -8,7 +8,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from experiments.pages import dynamics_page, page, run_page, scores_page, sweep_page
+from experiments.comparison import runs
+from experiments.comparison.entries import Entry
+from experiments.comparison.plan import Plan
+from experiments.pages import comparison_page, dynamics_page, page, run_page, scores_page, sweep_page
 from experiments.training import workdir
 from experiments.training.sweep_results import Run
 from jaxgan.theory import minmax
@@ -64,6 +67,23 @@ def dynamics(folder, monkeypatch):
     return folder / "dynamics.html"
 
 
+def comparison(folder, monkeypatch):
+    entry = Entry("a", HOSTILE, (), {}, ("fcd",), 1, None)
+    plan = Plan(HOSTILE, HOSTILE, 5.0, 8, 2, {"a": {"num_steps": 4}})
+    done, failed = (runs.folder(folder, "a", seed) for seed in (0, 1))
+    workdir.write_png(done / "samples" / "4.png", np.zeros((4, 4, 3), np.uint8))
+    facts = {"device_count": 1, "device_kind": HOSTILE, "seconds_per_step": 0.1}
+    workdir.write_json(done / "receipt.json", {"step": 4, "state_sha256": HOSTILE, **facts})
+    made = {"metrics": {"fcd": {}}, "generated": {**runs.DRAWN, "count": 8}, HOSTILE: HOSTILE}
+    receipt = {"scored": {"state_sha256": HOSTILE}, **made}
+    scores = [{"name": HOSTILE, "scores": {"fcd": 1.0}, "receipt": receipt}]
+    workdir.write_json(done / "scores.json", scores)
+    failed.mkdir()
+    workdir.write_json(failed / runs.FAILURE, {"command": "", "status": 1, "message": HOSTILE})
+    comparison_page.write(folder, plan, [entry], HOSTILE)
+    return folder / "compare.html"
+
+
 def attributes(text):
     """Returns the names of all attributes of all elements."""
     names = set()
@@ -76,7 +96,7 @@ def attributes(text):
     return names
 
 
-@pytest.mark.parametrize("make", [run, scores, sweep, dynamics])
+@pytest.mark.parametrize("make", [run, scores, sweep, dynamics, comparison])
 def test_labels_are_escaped(make, tmp_path, monkeypatch):
     text = make(tmp_path, monkeypatch).read_text()
     assert "<script" not in text
@@ -88,7 +108,7 @@ def test_labels_are_escaped(make, tmp_path, monkeypatch):
     assert "&amp;lt;" not in outside
     # A label that closes an attribute would add names that no template has.
     assert attributes(outside) <= {"alt", "charset", "class", "lang", "src", "style", "title"}
-    assert "<svg" in text
+    assert ("<svg" in text) == (make is not comparison)
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", text)
 
 

@@ -249,7 +249,7 @@ def test_more_is_better_for_some(config, tmp_path):
         (
             "dcgan_celeba",
             {"every": 2, "metric": "fcd", "num": 50, "backbone": "classifier-digits"},
-            "the images are 64×64×3, classifier-digits takes 28×28×1: give fid",
+            "the images are 64×64×3, classifier-digits takes 28×28×1 or squares of another size: give fid",
         ),
         (
             "dcgan_mnist",
