@@ -11,12 +11,9 @@ from PIL import Image
 
 from jaxgan.data import metadata, splits
 from jaxgan.data.arrays import ArrayExamples
-from jaxgan.data.images import fit, image_shape
+from jaxgan.data.images import MEMORY_LIMIT, fit, image_shape
 from jaxgan.data.source import Source, Spec, from_examples, make_spec
 from jaxgan.errors import SetupError
-
-# Decoded pictures are kept in memory up to this many bytes in all; otherwise each use decodes them again.
-MEMORY_LIMIT = 4 * 2**30
 
 
 def _decode(path: Path, size: int, channels: int) -> np.ndarray:

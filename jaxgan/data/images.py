@@ -7,6 +7,9 @@ from PIL import Image, ImageOps
 
 from jaxgan.errors import SetupError
 
+# Sources keep decoded images in memory up to this many bytes in all; otherwise each use decodes them again.
+MEMORY_LIMIT = 4 * 2**30
+
 
 def image_shape(size: int, channels: int) -> tuple[int, int, int]:
     """Returns the shape (size, size, channels) of images that are fitted to a size.

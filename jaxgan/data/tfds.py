@@ -8,25 +8,30 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from jaxgan.data.images import fit, image_shape
+from jaxgan.data.images import MEMORY_LIMIT, fit, image_shape
 from jaxgan.data.source import Source, Spec, from_examples, make_spec
 from jaxgan.errors import SetupError, unknown
 
 
 class TFDSExamples:
-    """Random access to the images and any labels of a TFDS data source, fitted to one size."""
+    """Random access to the images and any labels of a TFDS data source, fitted to one size.
+
+    Examples are kept in memory after their first use, if all images fit into ``MEMORY_LIMIT``.
+    """
 
     def __init__(self, data_source: Any, size: int, channels: int):
         self._source, self._size, self._channels = data_source, size, channels
+        self._is_kept = len(data_source) * size * size * channels <= MEMORY_LIMIT
+        self._kept: dict[int, dict[str, Any]] = {}
 
     def __len__(self) -> int:
         return len(self._source)
 
     def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        examples = [self._one(int(index)) for index in indices]
+        examples = [self._kept.get(int(index)) or self._decode(int(index)) for index in indices]
         return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
 
-    def _one(self, index: int) -> dict[str, Any]:
+    def _decode(self, index: int) -> dict[str, Any]:
         example = self._source[index]
         image = np.asarray(example["image"])
         if image.shape != (self._size, self._size, self._channels):
@@ -35,6 +40,8 @@ class TFDSExamples:
         out: dict[str, Any] = {"real": image}
         if "label" in example:
             out["labels"] = np.int32(example["label"])
+        if self._is_kept:
+            self._kept[index] = out
         return out
 
 

@@ -280,6 +280,29 @@ def test_tfds_prepares_and_serves_fashion_mnist(fashion_mnist_dir):
         )
 
 
+@pytest.mark.parametrize("fits", [True, False])
+def test_tfds_examples_that_fit_into_memory_are_read_once(fits, monkeypatch):
+    from jaxgan.data import tfds
+
+    class Stored(list):
+        reads = 0
+
+        def __getitem__(self, index):
+            self.reads += 1
+            return super().__getitem__(index)
+
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1)).astype(np.uint8)
+    stored = Stored({"image": image, "label": number} for number, image in enumerate(images))
+    monkeypatch.setattr(tfds, "MEMORY_LIMIT", images.size - (not fits))
+    examples = tfds.TFDSExamples(stored, 8, 1)
+    order = np.array([3, 0, 3, 4])
+    for number in range(3):
+        batch = examples[order]
+        np.testing.assert_array_equal(batch["real"], images[order])
+        np.testing.assert_array_equal(batch["labels"], order)
+        assert stored.reads <= 4 if fits else stored.reads == 4 * (number + 1)
+
+
 def test_what_others_prepared_in_another_format_says_what_to_do(monkeypatch):
     import tensorflow_datasets
 
