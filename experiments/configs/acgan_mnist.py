@@ -30,6 +30,7 @@ def get_config(variant: str = "real") -> ConfigDict:
     paper = variant == "paper"
     config = sngan_mnist.get_config()
     del config.score
+    config.num_steps = 6000
     config.gan = {
         "name": "acgan",
         "loss": "non_saturating" if paper else "hinge",
