@@ -20,8 +20,8 @@ def get_config() -> ConfigDict:
     config.ema_decay = 0.999
     config.data.update({"name": "tfds/fashion_mnist", "split": "train", "size": 32})
     config.latent.dim = 120
-    config.models.generator = {"family": "biggan", "width": 32, "attention": (16,), "embedding": 128}
-    config.models.critic = {"family": "biggan", "width": 32, "attention": (16,)}
+    config.models.generator = {"family": "biggan", "width": 8, "attention": (16,), "embedding": 128}
+    config.models.critic = {"family": "biggan", "width": 8, "attention": (16,)}
     config.penalties.orthogonal = {"weight": 1e-4, "every": 1}
     for player, rate in (("generator", 1e-4), ("critic", 4e-4)):
         config.optimizers[player].update({"learning_rate": rate, "b1": 0.0, "b2": 0.999, "eps": 1e-6})
