@@ -3,10 +3,11 @@
     python -m experiments.run --config=biggan_imagenet128.py
 
 This config is meant for a GPU or TPU, or many: by a count of its products, one of its 150,000 steps of
-2,048 images takes about 2 hours on 2 cores. TensorFlow Datasets cannot download
-ImageNet; its error message says where to put the files. Expect objects of the classes that were asked for
-from a run on accelerators; no such run has been made yet. The paper reports an FID of 8.7 and an Inception
-score of 98.8, and a collapse of training in the end, after which the best checkpoint is an earlier one.
+2,048 images takes about 2 hours on 2 cores. ``experiments/dry_run/README.md`` has the memory and the
+estimated time of a step on 256 TPUs. TensorFlow Datasets cannot download ImageNet; its error message says
+where to put the files. Expect objects of the classes that were asked for from a run on accelerators; no
+such run has been made yet. The paper reports an FID of 8.7 and an Inception score of 98.8, and a collapse
+of training in the end, after which the best checkpoint is an earlier one.
 """
 
 from ml_collections import ConfigDict
