@@ -3,7 +3,7 @@
     python -m experiments.run --config=semi_supervised_mnist.py
     python -m experiments.run --config=semi_supervised_mnist.py:supervised
 
-The first command takes about 8 minutes on 2 cores. The classifier learns from 100 labelled digits and
+The first command takes about 9 minutes on 2 cores. The classifier learns from 100 labelled digits and
 3,900 digits without labels, and is tested on the 1,000 digits of the test split: ``scores.jsonl`` has the
 curve of its error. Expect the error to keep falling long after all labelled digits are classified
 correctly, and samples that are mostly recognisable. The second command trains the same network on the
