@@ -34,7 +34,7 @@ def get_config(argument=None):
 def make_small(config):
     """Shrinks the networks and images of a config of any system, so that a step takes little time."""
     for network in config.models.values():
-        for field, small in (("width", 4), ("hidden", (8, 8)), ("attention", (8,))):
+        for field, small in (("width", 4), ("features", 16), ("hidden", (8, 8)), ("attention", (8,))):
             if field in network:
                 network[field] = small
         if network.get("attention"):

@@ -312,7 +312,7 @@ def test_a_kept_classifier_is_found_and_not_trained_again(cache, capsys, content
     assert list(cache.iterdir()) == [file]
     assert first.sha256 == second.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
     assert second.name == "classifier-digits"
-    assert second.resize.startswith("none")
+    assert second.resize.startswith("other sizes to 28×28")
 
 
 def flip(content, place):
