@@ -3,8 +3,8 @@
     python -m experiments.compare --config=compare_fashion_mnist.py
     python -m experiments.run --config=compare_fashion_mnist.py:dcgan
 
-The first command takes about 5 hours on 2 cores: 14 systems, 3 seeds, 5 minutes of training for each run,
-and the measurements and scores besides. It can be stopped and continued at any time. Expect
+The first command takes about 5 hours on 2 cores, by an estimate: 14 systems, 3 seeds, 5 minutes of training
+for each run, and the measurements and scores besides. It can be stopped and continued at any time. Expect
 ``compare.html`` with a row for each system, whose scores have intervals over the seeds. The second command
 trains one of the systems by itself.
 """

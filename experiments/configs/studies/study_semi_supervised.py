@@ -2,8 +2,8 @@
 
     python -m experiments.sweep --config=study_semi_supervised.py --seeds=5
 
-This study takes about 1.5 hours on 2 cores. Expect the error on the test split to be less than half of that
-with labels alone, in differences paired by seed.
+By an estimate, this study takes about 1.5 hours on 2 cores. It has not been run in full yet. Expect the
+error on the test split to fall below that with labels alone, in differences paired by seed.
 """
 
 from collections.abc import Callable
